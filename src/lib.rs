@@ -1,0 +1,8 @@
+//! VowMQ: an MQTT 3.1.1 and 5.0 broker whose acknowledgements are vows.
+//!
+//! Floors, imports going down only: `server` over `broker` over `codec`, `session`, `routing` and `store` (which do not
+//! know each other) over `packet` over `types`. See docs/ARCHITECTURE.md.
+#![forbid(unsafe_code)]
+
+pub mod packet;
+pub mod types;

@@ -1,0 +1,57 @@
+//! An Application Message on its way through the broker (section 3.3).
+use super::{Now, QoS, TopicName};
+use bytes::Bytes;
+
+/// The PUBLISH properties that travel with a message.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PublishProperties {
+    /// Message Expiry Interval, in seconds (section 3.3.2.3.3).
+    pub expiry_s: Option<u32>,
+    /// Payload Format Indicator, Content Type, Response Topic, Correlation Data and User Properties: checked when they
+    /// came in, kept as encoded, in their order, so that passing them on costs one copy.
+    pub forward: Bytes,
+}
+
+/// What a publisher sent, as its subscribers will see it. Shared by all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub topic: TopicName,
+    pub payload: Bytes,
+    pub qos: QoS,
+    /// The RETAIN flag as published.
+    pub retain: bool,
+    /// Properties as encoded for 5.0; 3.1.1 receivers are not shown them.
+    pub forward: Bytes,
+    /// When the Message Expiry Interval runs out; `None` is never.
+    pub expires_at: Option<Now>,
+}
+
+impl Message {
+    /// A copy that owns its bytes, so that a message kept for long does not hold a whole read buffer.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self {
+            topic: self.topic.detached(),
+            payload: Bytes::copy_from_slice(&self.payload),
+            forward: Bytes::copy_from_slice(&self.forward),
+            ..*self
+        }
+    }
+
+    /// Bytes counted against queue and retained limits: topic, properties and payload, and the fixed cost of keeping them.
+    pub fn cost_bytes(&self) -> usize {
+        const FIXED: usize = 128;
+        self.topic.as_bytes().len() + self.forward.len() + self.payload.len() + FIXED
+    }
+
+    // [MQTT-3.3.2-5] (5.0)
+    pub fn is_expired(&self, now: Now) -> bool {
+        self.expires_at.is_some_and(|deadline| deadline <= now)
+    }
+
+    /// Message Expiry Interval less the time spent waiting [MQTT-3.3.2-6], in whole seconds, rounded up.
+    pub fn expiry_left_s(&self, now: Now) -> Option<u32> {
+        let left = now.millis_until(self.expires_at?).div_ceil(1000);
+        Some(u32::try_from(left).unwrap_or(u32::MAX))
+    }
+}
