@@ -4,5 +4,9 @@
 //! know each other) over `packet` over `types`. See docs/ARCHITECTURE.md.
 #![forbid(unsafe_code)]
 
+pub mod broker;
 pub mod packet;
+pub mod routing;
+pub mod session;
+pub mod store;
 pub mod types;

@@ -1,0 +1,313 @@
+//! One connection's hold on its session: everything about it but the socket.
+//!
+//! The server feeds packets, time and wake-ups in, and writes what gathers in [`Attachment::output`].
+use super::committer::Batch;
+use super::scan::Scans;
+use super::slot::{Collected, Place, wake_all};
+use super::{Broker, Publisher, Slot};
+use crate::packet::{Packet, PublishQoS, Version};
+use crate::routing::Subscription;
+use crate::session::{Ask, Cause, Close, Ended, Outcome, Outgoing, Publication, Session, Subscribing, Turn};
+use crate::store::Record;
+use crate::types::{CommitSeq, Now, ReasonCode, TopicFilter, Violation};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+#[derive(Debug)]
+pub struct Attachment {
+    broker: Arc<Broker>,
+    slot: Arc<Slot>,
+    session: Session,
+    publisher: Publisher,
+    turn: Turn,
+    asks: Vec<Ask>,
+    outcomes: Vec<Outcome>,
+    collected: Collected,
+    committed: CommitSeq,
+    scans: Scans,
+    /// CONNACK has left, so that deliveries may follow [MQTT-3.2.0-1].
+    is_ready: bool,
+}
+
+/// Responses held for the store above which the connection stops reading.
+const HELD_RESPONSES_MAX: usize = 4096;
+/// Deliveries in a session's queue above which retained messages wait.
+const SCAN_QUEUE_MAX: u64 = 512;
+
+impl Attachment {
+    pub(super) fn new(broker: Arc<Broker>, slot: Arc<Slot>, session: Session) -> Self {
+        let publisher = Publisher::new(Some(slot.key), broker.seed ^ slot.key.0);
+        let mut attachment = Self {
+            broker,
+            slot,
+            session,
+            publisher,
+            turn: Turn::default(),
+            asks: Vec::new(),
+            outcomes: Vec::new(),
+            collected: Collected::default(),
+            committed: CommitSeq::default(),
+            scans: Scans::default(),
+            is_ready: false,
+        };
+        // Without anything to wait for, CONNACK leaves at once.
+        attachment.session.handle_commit(CommitSeq::default(), &mut attachment.turn);
+        attachment
+    }
+
+    /// Handles the packets of one read, in order, then carries out what they ask for.
+    pub fn handle_packets(
+        &mut self,
+        packets: impl Iterator<Item = Result<Packet, Violation>>,
+        now: Now,
+    ) -> Result<(), Violation> {
+        let mut result = Ok(());
+        for packet in packets {
+            result = packet.and_then(|packet| self.session.handle_packet(packet, now, &mut self.turn));
+            if result.is_err() || self.turn.close.is_some() {
+                break;
+            }
+        }
+        // What came before a fault counts.
+        self.finish_turn(now);
+        result
+    }
+
+    /// Whether the connection may read on; if not, the store has to catch up first.
+    pub fn wants_packets(&self) -> bool {
+        self.is_ready && self.session.held_responses() < HELD_RESPONSES_MAX && !self.broker.committer.is_congested()
+    }
+
+    /// Collects what has come for the session and runs it through.
+    pub fn handle_mailbox(&mut self, now: Now) {
+        let mut collected = std::mem::take(&mut self.collected);
+        self.slot.collect(&mut collected);
+        if collected.committed > self.committed {
+            self.committed = collected.committed;
+            self.session.handle_commit(self.committed, &mut self.turn);
+        }
+        self.become_ready(now);
+        for delivery in collected.deliveries.drain(..) {
+            self.session.handle_delivery(delivery, now, &mut self.turn);
+        }
+        if let Some(close) = collected.close.take() {
+            self.turn.close(close);
+        }
+        self.collected = collected;
+        self.finish_turn(now);
+    }
+
+    /// Waits for something in the mailbox.
+    pub fn poll_mailbox(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.slot.poll_collect(self.committed, context)
+    }
+
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.session.handle_timeout(now, &mut self.turn);
+    }
+
+    pub fn next_timeout(&self) -> Option<Now> {
+        self.session.next_timeout()
+    }
+
+    /// Lets the retained messages of new subscriptions follow, a page at a time, as the client takes them. False if
+    /// there was nothing to add.
+    pub fn advance_scans(&mut self, now: Now) -> bool {
+        if !self.is_ready || self.scans.is_empty() || self.session.queued_messages() > SCAN_QUEUE_MAX {
+            return false;
+        }
+        for delivery in self.scans.next_page(&self.broker, now) {
+            if delivery.qos != crate::types::QoS::AtMostOnce {
+                let bytes = delivery.cost_bytes();
+                self.slot.reserve(crate::session::Released { messages: 1, bytes });
+            }
+            self.session.handle_delivery(delivery, now, &mut self.turn);
+        }
+        self.finish_turn(now);
+        true
+    }
+
+    /// What is to be written, in order. The caller empties it.
+    pub fn output(&mut self) -> &mut Vec<Outgoing> {
+        &mut self.turn.send
+    }
+
+    /// Why the connection is to be closed, once the output is written.
+    pub fn closing(&self) -> Option<Close> {
+        self.turn.close
+    }
+
+    /// The DISCONNECT for a close, where the client's version has one.
+    pub fn farewell(&self, close: &Close) -> Option<Packet> {
+        if self.is_ready { self.session.farewell(close) } else { None }
+    }
+
+    pub fn version(&self) -> Version {
+        self.session.version()
+    }
+
+    pub fn client_id(&self) -> &str {
+        self.session.client_id().as_str()
+    }
+
+    /// The connection is gone: parks the session, or ends it.
+    pub fn end(mut self, close: Option<Close>, now: Now) {
+        let cause = close.map_or(Cause::Lost, Cause::from);
+        // A session parked with deliveries in its mailbox would strand them: they join its queue first.
+        let mut turn = std::mem::take(&mut self.turn);
+        turn.send.clear();
+        turn.asks.clear();
+        let ended = self.session.end(cause, now, &mut turn);
+        let (broker, slot) = (self.broker, self.slot);
+        self.publisher.flush(&broker);
+        match ended {
+            Ended::Parked(mut parked) => {
+                let next = parked.next_timeout();
+                let record = Record::SessionParked {
+                    session: slot.key,
+                    expires_at: parked.expires_at(),
+                    will_at: parked.will_at(),
+                };
+                let mut inbox = slot.lock();
+                for delivery in inbox.take_deliveries() {
+                    parked.handle_delivery(delivery, &mut turn);
+                }
+                let waiting = inbox.vacate(Place::Parked(parked));
+                slot.set_live(&inbox, false);
+                drop(inbox);
+                broker.timers.set(&slot, next);
+                broker.park(&slot, turn, record);
+                wake_all(waiting);
+            }
+            Ended::Discarded(parked) => {
+                let mut inbox = slot.lock();
+                let undelivered = inbox.take_deliveries();
+                let waiting = inbox.vacate(Place::Gone);
+                slot.set_live(&inbox, false);
+                drop(inbox);
+                broker.end_with(&slot, parked, turn, undelivered);
+                wake_all(waiting);
+            }
+        }
+    }
+
+    /// Claims what absent members hold of the shared subscriptions that this session has.
+    pub(super) fn claim_shared(&mut self, _now: Now) {
+        let filters: Vec<_> = self.session.subscriptions().map(|(filter, _)| filter).cloned().collect();
+        for filter in filters.iter().filter(|filter| filter.is_shared()) {
+            self.claim(filter);
+        }
+    }
+
+    fn claim(&self, filter: &TopicFilter) {
+        let Some(group) = self.broker.tree.read().group(filter) else { return };
+        for member in group.members() {
+            let slot = &member.subscriber.0;
+            if slot.key != self.slot.key && !slot.is_live() {
+                self.broker.claim_from(slot, filter);
+            }
+        }
+    }
+
+    fn become_ready(&mut self, now: Now) {
+        if !self.is_ready && self.session.held_responses() == 0 {
+            self.is_ready = true;
+            self.session.resume(now, &mut self.turn);
+        }
+    }
+
+    /// Carries out what the turn asks for, submits its changes, and opens the gate for what need not wait.
+    fn finish_turn(&mut self, now: Now) {
+        self.become_ready(now);
+        let mut batch = Batch::default();
+        let mut asks = std::mem::replace(&mut self.turn.asks, std::mem::take(&mut self.asks));
+        self.outcomes.clear();
+        for ask in asks.drain(..) {
+            let outcome = self.carry_out(ask, &mut batch);
+            self.outcomes.push(outcome);
+        }
+        self.asks = asks;
+        for change in self.turn.changes.drain(..) {
+            batch.change(self.slot.key, change);
+        }
+        let commit = self.broker.committer.submit(batch, Some(&self.slot));
+        self.publisher.flush(&self.broker);
+        self.session.handle_outcomes(&self.outcomes, commit, &mut self.turn);
+        self.slot.give_back(std::mem::take(&mut self.turn.released));
+        self.broker.counters.dropped(std::mem::take(&mut self.turn.dropped));
+    }
+
+    fn carry_out(&mut self, ask: Ask, batch: &mut Batch) -> Outcome {
+        match ask {
+            Ask::Publish(publication) => Outcome::Published(self.publish(publication, batch)),
+            Ask::Subscribe(subscribing) => Outcome::Subscribed(self.subscribe(subscribing, batch)),
+            Ask::Unsubscribe(filters) => {
+                self.unsubscribe(&filters, batch);
+                Outcome::Unsubscribed
+            }
+        }
+    }
+
+    fn publish(&mut self, publication: Publication, batch: &mut Batch) -> ReasonCode {
+        if !self.broker.access.may_publish(&publication.message.topic) {
+            self.broker.counters.publishes_denied.add(1);
+            return ReasonCode::NotAuthorized;
+        }
+        let inbound = match publication.qos {
+            PublishQoS::ExactlyOnce(id) if self.slot.is_durable => Some((self.slot.key, id)),
+            PublishQoS::AtMostOnce | PublishQoS::AtLeastOnce(_) | PublishQoS::ExactlyOnce(_) => None,
+        };
+        self.publisher.publish(&self.broker, publication, inbound, batch)
+    }
+
+    fn subscribe(&mut self, subscribing: Subscribing, batch: &mut Batch) -> Vec<ReasonCode> {
+        let id = subscribing.subscription_id;
+        let mut codes = Vec::with_capacity(subscribing.filters.len());
+        for requested in subscribing.filters {
+            let mut code = requested.code;
+            if !code.is_failure() && !self.broker.access.may_subscribe(&requested.filter) {
+                self.session.refuse_subscription(&requested.filter);
+                code = ReasonCode::NotAuthorized;
+            }
+            codes.push(code);
+            if code.is_failure() {
+                self.broker.counters.subscriptions_refused.add(1);
+                continue;
+            }
+            let (filter, options) = (requested.filter, requested.options);
+            let subscriber = super::SlotHandle(self.slot.clone());
+            self.broker.change_tree(|tree| tree.subscribe(&filter, Subscription { subscriber, options, id }));
+            if self.slot.is_durable && self.broker.committer.is_durable() {
+                let session = self.slot.key;
+                batch.record(Record::Subscribed { session, filter: filter.clone(), options, id });
+            }
+            if filter.is_shared() {
+                self.claim(&filter);
+            } else if self.wants_retained(options.retain_handling, requested.is_new) {
+                self.scans.add(filter, options, id);
+            }
+        }
+        codes
+    }
+
+    // [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]
+    fn wants_retained(&self, handling: crate::packet::RetainHandling, is_new: bool) -> bool {
+        use crate::packet::RetainHandling;
+        self.broker.features.retain
+            && match handling {
+                RetainHandling::Always => true,
+                RetainHandling::IfNew => is_new,
+                RetainHandling::Never => false,
+            }
+    }
+
+    fn unsubscribe(&mut self, filters: &[TopicFilter], batch: &mut Batch) {
+        for filter in filters {
+            self.broker.change_tree(|tree| tree.unsubscribe(filter, self.slot.key));
+            self.scans.cancel(filter);
+            if self.slot.is_durable && self.broker.committer.is_durable() {
+                batch.record(Record::Unsubscribed { session: self.slot.key, filter: filter.clone() });
+            }
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What the broker does on nobody's connection: sessions that end, wills that come due, shared deliveries that move on.
+use super::slot::Place;
+use super::{Batch, Broker, Publisher, Slot};
+use crate::session::{Ask, Delivery, Parked, Turn};
+use crate::store::Record;
+use crate::types::{CommitSeq, Now, TopicFilter};
+use std::sync::Arc;
+
+impl Broker {
+    /// Publishes the wills and ends the sessions whose time has come.
+    pub fn handle_timeouts(&self, now: Now) {
+        while let Some(slot) = self.timers.take_due(now) {
+            self.handle_timeout(&slot, now);
+        }
+    }
+
+    /// The next deadline of a session whose client is away.
+    pub fn next_timeout(&self) -> Option<Now> {
+        self.timers.next()
+    }
+
+    /// Waits until [`Self::next_timeout`] is earlier than before.
+    pub fn poll_earlier_timeout(&self, context: &mut std::task::Context<'_>) -> std::task::Poll<()> {
+        self.timers.poll_earlier(context)
+    }
+
+    fn handle_timeout(&self, slot: &Arc<Slot>, now: Now) {
+        let mut turn = Turn::default();
+        let mut inbox = slot.lock();
+        // The client may have come back in between.
+        let Place::Parked(parked) = &mut inbox.place else { return };
+        let is_over = parked.handle_timeout(now, &mut turn);
+        let next = parked.next_timeout();
+        let ended = if is_over { std::mem::replace(&mut inbox.place, Place::Gone) } else { Place::Gone };
+        drop(inbox);
+        match ended {
+            Place::Parked(parked) => {
+                self.counters.sessions_expired.add(1);
+                self.bury(slot, parked, turn);
+            }
+            Place::Live | Place::Gone => {
+                self.timers.set(slot, next);
+                self.in_house(|broker, house, batch| {
+                    if slot.is_durable && !turn.asks.is_empty() {
+                        batch.record(Record::SessionParked { session: slot.key, expires_at: next, will_at: None });
+                    }
+                    broker.publish_wills(&mut turn, house, batch);
+                });
+            }
+        }
+    }
+
+    /// Ends a parked session at a Clean Start.
+    pub(super) fn discard(&self, slot: &Arc<Slot>, mut parked: Box<Parked>, now: Now) {
+        let mut turn = Turn::default();
+        parked.discard(now, &mut turn);
+        self.bury(slot, parked, turn);
+    }
+
+    /// A connection left and its session is parked: publishes its will if due, and offers its shared deliveries to others.
+    pub(super) fn park(&self, slot: &Arc<Slot>, mut turn: Turn, record: Record) {
+        slot.give_back(std::mem::take(&mut turn.released));
+        let commit = self.in_house(|broker, house, batch| {
+            broker.publish_wills(&mut turn, house, batch);
+            for change in turn.changes.drain(..) {
+                batch.change(slot.key, change);
+            }
+            if slot.is_durable && broker.committer.is_durable() {
+                batch.record(record);
+            }
+        });
+        let mut moved = Turn::default();
+        let taken = match &mut slot.lock().place {
+            Place::Parked(parked) => {
+                // [MQTT-3.2.0-1]: a CONNACK promises all that was done before.
+                parked.handle_submitted(commit);
+                parked.take_shared(|delivery| self.has_live_member(delivery, slot), &mut moved)
+            }
+            Place::Live | Place::Gone => return,
+        };
+        self.settle(slot, moved, taken);
+    }
+
+    /// A connection left and its session with it. `undelivered` had not reached it yet.
+    pub(super) fn end_with(&self, slot: &Arc<Slot>, parked: Box<Parked>, turn: Turn, undelivered: Vec<Delivery>) {
+        self.bury(slot, parked, turn);
+        let orphans = undelivered.into_iter().filter(|delivery| delivery.share.is_some());
+        let orphans: Vec<_> = orphans.collect();
+        if !orphans.is_empty() {
+            self.in_house(|broker, house, batch| {
+                for delivery in orphans {
+                    house.redistribute(broker, delivery, slot.key, batch);
+                }
+            });
+        }
+    }
+
+    fn has_live_member(&self, delivery: &Delivery, left: &Arc<Slot>) -> bool {
+        let group = delivery.share.as_deref().and_then(|filter| self.tree.read().group(filter));
+        group.is_some_and(|group| {
+            group.members().iter().any(|member| member.subscriber.0.key != left.key && member.subscriber.0.is_live())
+        })
+    }
+
+    /// Removes all that others hold of an ended session. Its slot is `Gone` already. The turn holds its will, if due.
+    pub(super) fn bury(&self, slot: &Arc<Slot>, mut parked: Box<Parked>, mut turn: Turn) -> Option<CommitSeq> {
+        self.timers.set(slot, None);
+        self.registry.remove_if(parked.client_id(), |_, found| Arc::ptr_eq(found, slot));
+        if parked.subscriptions().next().is_some() {
+            self.change_tree(|tree| {
+                for (filter, _) in parked.subscriptions() {
+                    tree.unsubscribe(filter, slot.key);
+                }
+            });
+        }
+        // [MQTT-4.8.2-5]: what QoS 2 began ends with the session; the rest goes to other members.
+        let orphans = parked.take_shared(|_| true, &mut turn);
+        self.in_house(|broker, house, batch| {
+            broker.publish_wills(&mut turn, house, batch);
+            for delivery in orphans {
+                house.redistribute(broker, delivery, slot.key, batch);
+            }
+            if slot.is_durable {
+                batch.record(Record::SessionEnded { session: slot.key });
+            }
+        })
+    }
+
+    /// Moves what a parked session holds of a shared subscription to members that are there.
+    pub(super) fn claim_from(&self, slot: &Arc<Slot>, filter: &TopicFilter) {
+        let mut turn = Turn::default();
+        let taken = match &mut slot.lock().place {
+            Place::Parked(parked) => {
+                parked.take_shared(|delivery| delivery.share.as_deref() == Some(filter), &mut turn)
+            }
+            Place::Live | Place::Gone => return,
+        };
+        self.settle(slot, turn, taken);
+    }
+
+    /// Hands shared deliveries that a session gave up to other members. What nobody takes comes back to it.
+    pub(super) fn settle(&self, slot: &Arc<Slot>, mut turn: Turn, taken: Vec<Delivery>) {
+        if taken.is_empty() && turn.changes.is_empty() {
+            return;
+        }
+        slot.give_back(std::mem::take(&mut turn.released));
+        self.in_house(|broker, house, batch| {
+            let mut kept = Vec::new();
+            for delivery in taken {
+                kept.extend(house.redistribute(broker, delivery, slot.key, batch));
+            }
+            for change in turn.changes.drain(..) {
+                batch.change(slot.key, change);
+            }
+            for delivery in &kept {
+                slot.reserve(crate::session::Released { messages: 1, bytes: delivery.cost_bytes() });
+            }
+            if slot.is_durable && broker.committer.is_durable() {
+                for delivery in kept {
+                    batch.publish(delivery.message.clone(), None, false, vec![(slot.clone(), delivery)]);
+                }
+            } else {
+                slot.deliver(&mut kept, broker.mailbox_limits, &broker.counters);
+            }
+        });
+    }
+
+    /// Publishes what the turn of an absent client asks for: its will.
+    pub(super) fn publish_wills(&self, turn: &mut Turn, house: &mut Publisher, batch: &mut Batch) {
+        for ask in turn.asks.drain(..) {
+            match ask {
+                Ask::Publish(publication) => {
+                    // The rules may have changed since CONNECT.
+                    if self.access.may_publish(&publication.message.topic) {
+                        house.publish(self, publication, None, batch);
+                    } else {
+                        self.counters.publishes_denied.add(1);
+                    }
+                }
+                Ask::Subscribe(_) | Ask::Unsubscribe(_) => {}
+            }
+        }
+        self.counters.dropped(turn.dropped);
+    }
+
+    /// Runs one turn of the house's own publisher.
+    pub(super) fn in_house(&self, work: impl FnOnce(&Self, &mut Publisher, &mut Batch)) -> Option<CommitSeq> {
+        let mut house = self.house.lock();
+        let mut batch = Batch::default();
+        work(self, &mut house, &mut batch);
+        let commit = self.committer.submit(batch, None);
+        house.flush(self);
+        commit
+    }
+}

@@ -1,0 +1,132 @@
+//! All sessions together (floor 3): the registry, the publish path, the committer, deadlines, access.
+//!
+//! Nothing here awaits or knows a socket: a connection drives its [`Attachment`] by calls, and the house's own work
+//! (deadlines, `$SYS`) is driven by [`Broker::handle_timeouts`] and [`Broker::publish_sys`].
+mod access;
+mod attachment;
+mod committer;
+mod counters;
+mod house;
+mod publisher;
+mod registry;
+mod retained;
+mod scan;
+mod slot;
+mod sys;
+mod timers;
+
+pub use attachment::Attachment;
+pub use committer::{Batch, Committer};
+pub use counters::{Counter, Counters};
+pub use publisher::Publisher;
+pub use registry::{ConnectRequest, Step};
+pub use slot::{MailboxLimits, Slot, SlotHandle};
+
+use crate::routing::{Strategy, Tree};
+use crate::session::{Change, Features, Limits};
+use crate::types::{ClientId, SessionKey};
+use access::Access;
+use dashmap::DashMap;
+use parking_lot::{Mutex, RwLock};
+use retained::RetainedStore;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use timers::Timers;
+
+/// What a broker is made from.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub limits: Limits,
+    pub features: Features,
+    pub mailbox_limits: MailboxLimits,
+    pub retained_messages_max: usize,
+    pub retained_bytes_max: usize,
+    pub shared_strategy: Strategy,
+    /// Seeds the choices that must not be guessed by clients: assigned identifiers, hashing, random members.
+    pub seed: u64,
+}
+
+/// The state that all connections share.
+pub struct Broker {
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) features: Arc<Features>,
+    mailbox_limits: MailboxLimits,
+    shared_strategy: Strategy,
+    /// Asked on CONNECT, at the end of a session, and by operators; never per message.
+    registry: DashMap<ClientId, Arc<Slot>>,
+    /// Users: subscribers (to write), publishers on a cache miss (to read).
+    tree: RwLock<Tree<SlotHandle>>,
+    /// The tree's generation, readable without its lock.
+    generation: AtomicU64,
+    retained: RetainedStore,
+    committer: Arc<Committer>,
+    timers: Timers,
+    access: Access,
+    pub counters: Arc<Counters>,
+    next_session: AtomicU64,
+    seed: u64,
+    /// Publishes for those who have no connection. Locked before the tree and any inbox, by one turn at a time.
+    house: Mutex<Publisher>,
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Broker").field("sessions", &self.sessions()).finish_non_exhaustive()
+    }
+}
+
+impl Broker {
+    pub fn new(settings: Settings, committer: Arc<Committer>) -> Arc<Self> {
+        Arc::new(Self {
+            limits: Arc::new(settings.limits),
+            features: Arc::new(settings.features),
+            mailbox_limits: settings.mailbox_limits,
+            shared_strategy: settings.shared_strategy,
+            registry: DashMap::new(),
+            tree: RwLock::new(Tree::new()),
+            generation: AtomicU64::new(0),
+            retained: RetainedStore::new(settings.retained_messages_max, settings.retained_bytes_max),
+            committer,
+            timers: Timers::default(),
+            access: Access,
+            counters: Arc::default(),
+            next_session: AtomicU64::new(1),
+            seed: settings.seed,
+            house: Mutex::new(Publisher::new(None, settings.seed)),
+        })
+    }
+
+    /// Sessions known, connected or not.
+    pub fn sessions(&self) -> usize {
+        self.registry.len()
+    }
+
+    pub fn subscriptions(&self) -> usize {
+        self.tree.read().len()
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Changes the subscription tree, and lets every route cache know.
+    fn change_tree<R>(&self, change: impl FnOnce(&mut Tree<SlotHandle>) -> R) -> R {
+        let mut tree = self.tree.write();
+        let result = change(&mut tree);
+        self.generation.store(tree.generation(), Ordering::Release);
+        result
+    }
+
+    fn new_key(&self) -> SessionKey {
+        SessionKey(self.next_session.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Persists changes that nobody waits for.
+    fn submit_changes(&self, session: SessionKey, changes: Vec<Change>) {
+        let mut batch = Batch::default();
+        for change in changes {
+            batch.change(session, change);
+        }
+        self.committer.submit(batch, None);
+    }
+}

@@ -1,0 +1,165 @@
+//! CONNECT: finding, taking over or beginning the session of a Client Identifier.
+use super::attachment::Attachment;
+use super::slot::Place;
+use super::{Batch, Broker, Slot};
+use crate::packet::Connect;
+use crate::session::{Close, Parked, Session, requested_client_id};
+use crate::store::Record;
+use crate::types::{ClientId, Now, ReasonCode, Text, Violation};
+use dashmap::mapref::entry::Entry;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// A CONNECT that was found acceptable and waits for its session.
+#[derive(Debug)]
+pub struct ConnectRequest {
+    connect: Connect,
+    client_id: ClientId,
+    is_assigned: bool,
+}
+
+/// How far a CONNECT has come.
+#[derive(Debug)]
+pub enum Step {
+    /// The session is this connection's.
+    Attached(Box<Attachment>),
+    /// Another connection has been asked to leave; try again when it has ([`Slot::poll_vacated`]).
+    Wait(ConnectRequest, Arc<Slot>),
+}
+
+/// What the registry holds for a Client Identifier, once nobody else is connected with it.
+enum Found {
+    /// A slot of its own, and what remains of the session before it.
+    New(Arc<Slot>, Option<(Arc<Slot>, Box<Parked>)>),
+    Resumed(Arc<Slot>, Box<Parked>),
+    Occupied(Arc<Slot>),
+}
+
+impl Broker {
+    /// Checks a CONNECT before anything is looked up or created.
+    pub fn admit(&self, connect: Connect) -> Result<ConnectRequest, Violation> {
+        let requested = requested_client_id(&connect, &self.limits, &self.features)?;
+        let will_topic = connect.will.as_ref().map(|will| &will.topic);
+        if will_topic.is_some_and(|topic| !self.access.may_publish(topic)) {
+            let why = "the will's topic is not for clients to publish to";
+            return Err(Violation::new(ReasonCode::NotAuthorized, "MQTT-3.1.4-2", why));
+        }
+        let is_assigned = requested.is_none();
+        let client_id = requested.unwrap_or_else(|| self.new_client_id());
+        Ok(ConnectRequest { connect, client_id, is_assigned })
+    }
+
+    /// Attaches the connection to its session, unless another connection has to leave it first.
+    pub fn connect(self: &Arc<Self>, request: ConnectRequest, now: Now) -> Step {
+        let is_durable = self.outlives_connection(&request.connect);
+        match self.find(&request, is_durable) {
+            Found::Occupied(slot) => Step::Wait(request, slot),
+            Found::New(slot, remains) => {
+                if let Some((old, parked)) = remains {
+                    self.discard(&old, parked, now);
+                }
+                Step::Attached(Box::new(self.attach(request, slot, None, now)))
+            }
+            Found::Resumed(slot, parked) => {
+                self.timers.set(&slot, None);
+                Step::Attached(Box::new(self.attach(request, slot, Some(parked), now)))
+            }
+        }
+    }
+
+    fn find(&self, request: &ConnectRequest, is_durable: bool) -> Found {
+        let ConnectRequest { connect, client_id, .. } = request;
+        let mut entry = match self.registry.entry(client_id.clone()) {
+            Entry::Vacant(entry) => {
+                let slot = Slot::new(self.new_key(), client_id.clone(), is_durable);
+                entry.insert(slot.clone());
+                return Found::New(slot, None);
+            }
+            Entry::Occupied(entry) => entry,
+        };
+        let old = entry.get().clone();
+        let mut inbox = old.lock();
+        if matches!(inbox.place, Place::Live) {
+            // [MQTT-3.1.4-3] (5.0), [MQTT-3.1.4-2] (3.1.1)
+            inbox.ask_to_close(Close::TakenOver { clean_start: connect.clean_start });
+            drop(inbox);
+            return Found::Occupied(old);
+        }
+        let is_resumable = !connect.clean_start && matches!(inbox.place, Place::Parked(_));
+        let next = if is_resumable { Place::Live } else { Place::Gone };
+        let parked = match std::mem::replace(&mut inbox.place, next) {
+            Place::Parked(parked) => Some(parked),
+            Place::Live | Place::Gone => None,
+        };
+        if is_resumable {
+            old.set_live(&inbox, true);
+        }
+        drop(inbox);
+        match parked {
+            Some(parked) if is_resumable => Found::Resumed(old, parked),
+            // [MQTT-3.1.2-4]
+            remains => {
+                let slot = Slot::new(self.new_key(), client_id.clone(), is_durable);
+                entry.insert(slot.clone());
+                Found::New(slot, remains.map(|parked| (old, parked)))
+            }
+        }
+    }
+
+    fn attach(
+        self: &Arc<Self>,
+        request: ConnectRequest,
+        slot: Arc<Slot>,
+        saved: Option<Box<Parked>>,
+        now: Now,
+    ) -> Attachment {
+        let ConnectRequest { connect, client_id, is_assigned } = request;
+        let is_v5 = connect.version.is_v5();
+        let mut batch = Batch::default();
+        let is_recorded = slot.is_durable && self.committer.is_durable();
+        if is_recorded && saved.is_none() {
+            batch.record(Record::SessionBegun { session: slot.key, client_id: client_id.clone(), is_v5 });
+        }
+        let will = connect.will.clone().map(Box::new);
+        let (limits, features) = (&self.limits, &self.features);
+        let mut opened = Session::open(connect, client_id, is_assigned, saved, limits, features, now);
+        if is_recorded {
+            let expiry_s = opened.session.expiry_s();
+            batch.record(Record::SessionAttached { session: slot.key, expiry_s, will });
+            let commit = self.committer.submit(batch, Some(&slot));
+            // [MQTT-3.2.0-1]: CONNACK waits for the commit, and so does all that follows it.
+            opened.session.hold_connack_until(commit);
+        }
+        let has_shared = opened.session.subscriptions().any(|(filter, _)| filter.is_shared());
+        let mut attachment = Attachment::new(self.clone(), slot, opened.session);
+        if has_shared && opened.is_resumed {
+            attachment.claim_shared(now);
+        }
+        attachment
+    }
+
+    fn outlives_connection(&self, connect: &Connect) -> bool {
+        crate::session::requested_expiry_s(connect, &self.limits) > 0
+    }
+
+    // [MQTT-3.1.3-6], [MQTT-3.2.2-16]
+    fn new_client_id(&self) -> ClientId {
+        loop {
+            let number = self.next_session.fetch_add(1, Ordering::Relaxed);
+            let name = format!("vowmq-{:016x}{number:x}", scramble(self.seed ^ number));
+            let text = Text::try_from(name.as_str()).expect("letters and digits are legal text");
+            let client_id = ClientId::new(&text).expect("the name is not empty");
+            if !self.registry.contains_key(&client_id) {
+                return client_id;
+            }
+        }
+    }
+}
+
+/// Spreads a number over all 64 bits, so that assigned identifiers do not tell their order (splitmix64's finalizer).
+fn scramble(number: u64) -> u64 {
+    let mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}

@@ -1,0 +1,267 @@
+//! The place of one session in the broker: where deliveries for it go, whether its client is there or not.
+use super::Counters;
+use crate::routing::Subscriber;
+use crate::session::{Change, Close, Delivery, Parked, Released, Turn};
+use crate::types::{ClientId, CommitSeq, QoS, SessionKey};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+
+/// One session, as others see it. Subscriptions and route caches hold it; the registry finds it by Client Identifier.
+#[derive(Debug)]
+pub struct Slot {
+    pub key: SessionKey,
+    pub client_id: ClientId,
+    /// Whether the session outlives its connections; what is for it waits for the store.
+    pub is_durable: bool,
+    is_live: AtomicBool,
+    /// Deliveries of QoS 1 and 2 not finished: reserved at routing, given back by the session.
+    backlog: Backlog,
+    /// The queue position of the next durable delivery. Only the committer counts it up.
+    next_position: AtomicU64,
+    /// Users: publishers and the committer (to deliver), the connection (to collect), the registry (to take over).
+    /// Held for a push or a swap, or, if the client is away, for the session's own queueing. Never held over `.await`,
+    /// and nothing else is locked under it.
+    inbox: Mutex<Inbox>,
+}
+
+#[derive(Debug, Default)]
+struct Backlog {
+    messages: AtomicU64,
+    bytes: AtomicU64,
+}
+
+#[derive(Debug)]
+pub(super) struct Inbox {
+    pub place: Place,
+    deliveries: Vec<Delivery>,
+    bytes: u64,
+    committed: CommitSeq,
+    /// The connection is asked to close.
+    close: Option<Close>,
+    /// The connection's task.
+    owner: Option<Waker>,
+    /// Connections that wait for the present one to leave.
+    waiting: Vec<Waker>,
+}
+
+#[derive(Debug)]
+pub(super) enum Place {
+    /// A connection owns the session.
+    Live,
+    Parked(Box<Parked>),
+    /// The session is over; whoever still finds it here finds nobody.
+    Gone,
+}
+
+/// How many QoS 0 deliveries may wait for a connection to collect them.
+#[derive(Debug, Clone, Copy)]
+pub struct MailboxLimits {
+    pub messages_max: usize,
+    pub bytes_max: u64,
+}
+
+/// What the connection collects at once.
+#[derive(Debug, Default)]
+pub struct Collected {
+    pub deliveries: Vec<Delivery>,
+    pub committed: CommitSeq,
+    pub close: Option<Close>,
+}
+
+impl Slot {
+    pub fn new(key: SessionKey, client_id: ClientId, is_durable: bool) -> Arc<Self> {
+        Arc::new(Self {
+            key,
+            client_id,
+            is_durable,
+            is_live: AtomicBool::new(true),
+            backlog: Backlog::default(),
+            next_position: AtomicU64::new(0),
+            inbox: Mutex::new(Inbox {
+                place: Place::Live,
+                deliveries: Vec::new(),
+                bytes: 0,
+                committed: CommitSeq::default(),
+                close: None,
+                owner: None,
+                waiting: Vec::new(),
+            }),
+        })
+    }
+
+    pub fn is_live(&self) -> bool {
+        self.is_live.load(Ordering::Acquire)
+    }
+
+    /// Deliveries of QoS 1 and 2 not finished, and their bytes.
+    pub fn backlog(&self) -> Released {
+        Released {
+            messages: self.backlog.messages.load(Ordering::Relaxed),
+            bytes: self.backlog.bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    pub fn reserve(&self, reserved: Released) {
+        self.backlog.messages.fetch_add(reserved.messages, Ordering::Relaxed);
+        self.backlog.bytes.fetch_add(reserved.bytes, Ordering::Relaxed);
+    }
+
+    pub fn give_back(&self, released: Released) {
+        if released.messages > 0 {
+            self.backlog.messages.fetch_sub(released.messages, Ordering::Relaxed);
+            self.backlog.bytes.fetch_sub(released.bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// The next queue position; only the committer asks, in the order of commits.
+    pub(super) fn take_position(&self) -> u64 {
+        self.next_position.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Hands deliveries over: to the connection's mailbox, or to the parked session's queue. Returns changes of a
+    /// parked session that the store has to learn.
+    pub fn deliver(&self, deliveries: &mut Vec<Delivery>, limits: MailboxLimits, counters: &Counters) -> Vec<Change> {
+        let mut inbox = self.inbox.lock();
+        match &mut inbox.place {
+            Place::Live => {
+                let was_empty = inbox.deliveries.is_empty();
+                inbox.take_in(deliveries, limits, counters);
+                let owner = if was_empty { inbox.owner.take() } else { None };
+                drop(inbox);
+                wake(owner);
+                Vec::new()
+            }
+            Place::Parked(parked) => {
+                let mut turn = Turn::default();
+                for delivery in deliveries.drain(..) {
+                    parked.handle_delivery(delivery, &mut turn);
+                }
+                drop(inbox);
+                self.give_back(turn.released);
+                counters.dropped(turn.dropped);
+                turn.changes
+            }
+            Place::Gone => {
+                deliveries.clear();
+                Vec::new()
+            }
+        }
+    }
+
+    /// Tells the connection that everything up to `upto` is durable.
+    pub fn committed(&self, upto: CommitSeq) {
+        let mut inbox = self.inbox.lock();
+        inbox.committed = inbox.committed.max(upto);
+        let owner = inbox.owner.take();
+        drop(inbox);
+        wake(owner);
+    }
+
+    /// Asks the connection to close; the first reason stands.
+    pub fn ask_to_close(&self, close: Close) {
+        self.lock().ask_to_close(close);
+    }
+
+    /// What has come for the connection; waits if there is nothing. `known` is the commit it knows of already.
+    pub fn poll_collect(&self, known: CommitSeq, context: &mut Context<'_>) -> Poll<()> {
+        let mut inbox = self.inbox.lock();
+        if inbox.has_news(known) {
+            return Poll::Ready(());
+        }
+        inbox.owner = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    pub fn collect(&self, into: &mut Collected) {
+        let mut inbox = self.inbox.lock();
+        std::mem::swap(&mut inbox.deliveries, &mut into.deliveries);
+        inbox.bytes = 0;
+        into.committed = inbox.committed;
+        into.close = into.close.or(inbox.close.take());
+    }
+
+    /// Waits until the present connection has left the session.
+    pub fn poll_vacated(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut inbox = self.inbox.lock();
+        match inbox.place {
+            Place::Live => {
+                inbox.waiting.push(context.waker().clone());
+                Poll::Pending
+            }
+            Place::Parked(_) | Place::Gone => Poll::Ready(()),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock()
+    }
+
+    /// Marks the session live or not, while its inbox is locked.
+    pub(super) fn set_live(&self, _proof: &MutexGuard<'_, Inbox>, is_live: bool) {
+        self.is_live.store(is_live, Ordering::Release);
+    }
+}
+
+impl Inbox {
+    /// The connection leaves; what came for it last is handed back, and whoever waits for it is woken.
+    pub fn vacate(&mut self, place: Place) -> Vec<Waker> {
+        self.place = place;
+        self.owner = None;
+        self.close = None;
+        std::mem::take(&mut self.waiting)
+    }
+
+    pub fn take_deliveries(&mut self) -> Vec<Delivery> {
+        self.bytes = 0;
+        std::mem::take(&mut self.deliveries)
+    }
+
+    pub fn ask_to_close(&mut self, close: Close) {
+        if matches!(self.place, Place::Live) && self.close.is_none() {
+            self.close = Some(close);
+            wake(self.owner.take());
+        }
+    }
+
+    fn has_news(&self, known: CommitSeq) -> bool {
+        !self.deliveries.is_empty() || self.close.is_some() || self.committed > known
+    }
+
+    fn take_in(&mut self, deliveries: &mut Vec<Delivery>, limits: MailboxLimits, counters: &Counters) {
+        let mut refused = 0;
+        for delivery in deliveries.drain(..) {
+            // QoS 1 and 2 have their own limit, which was checked at routing.
+            if delivery.qos == QoS::AtMostOnce
+                && (self.deliveries.len() >= limits.messages_max || self.bytes >= limits.bytes_max)
+            {
+                refused += 1;
+                continue;
+            }
+            self.bytes += delivery.cost_bytes();
+            self.deliveries.push(delivery);
+        }
+        counters.dropped_mailbox_full.add(refused);
+    }
+}
+
+pub(super) fn wake_all(wakers: Vec<Waker>) {
+    wakers.into_iter().for_each(Waker::wake);
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// Subscriptions hold the slot itself, so that no registry is asked per message.
+#[derive(Debug, Clone)]
+pub struct SlotHandle(pub Arc<Slot>);
+
+impl Subscriber for SlotHandle {
+    fn key(&self) -> SessionKey {
+        self.0.key
+    }
+}

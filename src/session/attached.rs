@@ -1,0 +1,301 @@
+//! A session with its network connection.
+use super::alias::{InboundAliases, Naming, OutboundAliases};
+use super::gate::{Gate, Response};
+use super::outbound::Step;
+use super::state::{State, Subscribed, changed};
+use super::timing::KeepAlive;
+use super::{Cause, Change, Close, Delivery, Dropped, Ended, Outcome, Outgoing, OutgoingPublish, Parked, Turn};
+use crate::packet::{Disconnect, Packet, PublishQoS, Version};
+use crate::types::{ClientId, CommitSeq, Now, PacketId, QoS, ReasonCode, TopicFilter, Violation};
+
+#[derive(Debug)]
+pub struct Session {
+    pub(super) version: Version,
+    pub(super) state: State,
+    pub(super) features: std::sync::Arc<super::Features>,
+    pub(super) aliases: InboundAliases,
+    pub(super) outbound_aliases: OutboundAliases,
+    /// Deliveries the client lets us have in flight [MQTT-3.3.4-9].
+    pub(super) window: u16,
+    /// The client's Maximum Packet Size, bytes [MQTT-3.1.2-24].
+    pub(super) packet_bytes_max: usize,
+    /// Session Expiry Interval that CONNECT asked for; a DISCONNECT may not raise it from 0.
+    pub(super) connect_expiry_s: u32,
+    pub(super) authentication: Authentication,
+    pub(super) keep_alive: KeepAlive,
+    pub(super) gate: Gate,
+    pub(super) is_over: bool,
+}
+
+/// Whether CONNECT named an authentication method (5.0 section 4.12).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Authentication {
+    Basic,
+}
+
+impl Session {
+    /// Handles one packet of the client. After an error the connection is to be closed with it.
+    pub fn handle_packet(&mut self, packet: Packet, now: Now, turn: &mut Turn) -> Result<(), Violation> {
+        // [MQTT-3.14.4-1]: what follows a DISCONNECT is discarded.
+        if self.is_over {
+            return Ok(());
+        }
+        self.keep_alive.restart(now);
+        match packet {
+            Packet::Publish(publish) => self.handle_publish(publish, now, turn)?,
+            Packet::PubAck(ack) => {
+                let acknowledged = self.state.outbound.puback(ack.id);
+                self.handle_acknowledged(acknowledged, ack.id, turn)?;
+            }
+            Packet::PubRec(ack) => {
+                let acknowledged = self.state.outbound.pubrec(ack.id, ack.code);
+                self.handle_acknowledged(acknowledged, ack.id, turn)?;
+                self.answer_pubrec(acknowledged, ack.id, ack.code, turn);
+            }
+            Packet::PubComp(ack) => {
+                let acknowledged = self.state.outbound.pubcomp(ack.id);
+                self.handle_acknowledged(acknowledged, ack.id, turn)?;
+            }
+            Packet::PubRel(ack) => self.handle_pubrel(ack.id, turn),
+            Packet::Subscribe(subscribe) => self.handle_subscribe(subscribe, turn)?,
+            Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(unsubscribe, turn),
+            // [MQTT-3.12.4-1]
+            Packet::PingReq => turn.packet(Packet::PingResp),
+            Packet::Disconnect(disconnect) => self.handle_disconnect(&disconnect, turn)?,
+            Packet::Auth(_) => self.handle_auth()?,
+            // [MQTT-3.1.0-2]
+            Packet::Connect(_) => return Err(Violation::protocol("MQTT-3.1.0-2", "a second CONNECT")),
+            Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
+                return Err(Violation::protocol("sec:2.1.2", "a packet that only a server sends"));
+            }
+        }
+        self.advance(now, turn);
+        Ok(())
+    }
+
+    /// Handles a message for the client.
+    pub fn handle_delivery(&mut self, delivery: Delivery, now: Now, turn: &mut Turn) {
+        match delivery.qos {
+            QoS::AtMostOnce => self.send_qos0(&delivery, now, turn),
+            QoS::AtLeastOnce | QoS::ExactlyOnce => {
+                self.state.enqueue(delivery, turn);
+                self.advance(now, turn);
+            }
+        }
+    }
+
+    /// Handles what became of this turn's asks, and the commit that will hold its changes, if there is one.
+    pub fn handle_outcomes(&mut self, outcomes: &[Outcome], commit: Option<CommitSeq>, turn: &mut Turn) {
+        self.state.submitted = self.state.submitted.max(commit.unwrap_or_default());
+        let Self { gate, state, version, .. } = self;
+        let refused_311 = state.limits.refused_311;
+        let mut refused = None;
+        gate.submitted(outcomes, commit, turn, |response, outcome| {
+            super::publishing::complete(response, outcome, &mut state.inbound, *version, refused_311, &mut refused);
+        });
+        if let Some(code) = refused {
+            turn.close(Close::Refused(code));
+        }
+    }
+
+    /// Everything up to `upto` is durable: the gate opens for it.
+    pub fn handle_commit(&mut self, upto: CommitSeq, turn: &mut Turn) {
+        self.gate.commit(upto, turn);
+    }
+
+    pub fn handle_timeout(&mut self, now: Now, turn: &mut Turn) {
+        // [MQTT-3.1.2-22] (5.0), [MQTT-3.1.2-24] (3.1.1)
+        if self.keep_alive.is_over(now) {
+            turn.close(Close::KeepAlive);
+        }
+    }
+
+    pub fn next_timeout(&self) -> Option<Now> {
+        self.keep_alive.deadline()
+    }
+
+    /// The packet that tells the client why its connection is closed; only 5.0 has one [MQTT-3.14.0-1].
+    pub fn farewell(&self, close: &Close) -> Option<Packet> {
+        let code = close.code().filter(|_| self.version.is_v5() && !self.is_over)?;
+        Some(super::timing::farewell(code, close.why(), self.packet_bytes_max))
+    }
+
+    /// The connection has ended; what remains of the session is parked or discarded.
+    pub fn end(self, cause: Cause, now: Now, turn: &mut Turn) -> Ended {
+        Parked::park(self.state, cause, now, turn)
+    }
+
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    pub fn client_id(&self) -> &ClientId {
+        &self.state.client_id
+    }
+
+    pub fn is_durable(&self) -> bool {
+        self.state.is_durable
+    }
+
+    pub fn subscriptions(&self) -> impl Iterator<Item = (&TopicFilter, &Subscribed)> {
+        self.state.subscriptions.iter()
+    }
+
+    /// Deliveries not finished.
+    pub fn queued_messages(&self) -> u64 {
+        self.state.outbound.occupied().messages
+    }
+
+    /// Responses that wait for a commit.
+    pub fn held_responses(&self) -> usize {
+        self.gate.len()
+    }
+
+    /// Session Expiry Interval in force, seconds.
+    pub fn expiry_s(&self) -> u32 {
+        self.state.expiry_s
+    }
+
+    /// Sends as much of the queue as the window takes.
+    pub(super) fn advance(&mut self, now: Now, turn: &mut Turn) {
+        let window = u64::from(self.window);
+        let is_durable = self.state.is_durable;
+        while let Some(step) = self.state.outbound.next_step(window, now, |position| {
+            changed(is_durable, turn, Change::Done { position });
+        }) {
+            match step {
+                Step::Publish { delivery, id, dup } => {
+                    let qos = match delivery.qos {
+                        QoS::ExactlyOnce => PublishQoS::ExactlyOnce(id),
+                        QoS::AtMostOnce | QoS::AtLeastOnce => PublishQoS::AtLeastOnce(id),
+                    };
+                    let (publish, naming) = compose(self.version, &self.outbound_aliases, delivery, qos, dup, now);
+                    // [MQTT-3.1.2-24], [MQTT-3.1.2-25]
+                    if publish.frame().packet_len(self.version) > self.packet_bytes_max {
+                        let position = self.state.outbound.too_large();
+                        changed(is_durable, turn, Change::Done { position });
+                        continue;
+                    }
+                    self.outbound_aliases.sent(&publish.message.topic, naming);
+                    turn.send.push(Outgoing::Publish(publish));
+                }
+                Step::Release { id } => turn.packet(Packet::PubRel(crate::packet::Ack::success(id))),
+            }
+            self.state.outbound.sent();
+        }
+        self.state.report(turn);
+    }
+
+    fn send_qos0(&mut self, delivery: &Delivery, now: Now, turn: &mut Turn) {
+        if delivery.message.is_expired(now) {
+            turn.dropped.expired += 1;
+            return;
+        }
+        let (publish, naming) =
+            compose(self.version, &self.outbound_aliases, delivery, PublishQoS::AtMostOnce, false, now);
+        if publish.frame().packet_len(self.version) > self.packet_bytes_max {
+            turn.dropped.too_large += 1;
+            return;
+        }
+        self.outbound_aliases.sent(&publish.message.topic, naming);
+        turn.send.push(Outgoing::Publish(publish));
+    }
+
+    // [MQTT-3.14.4-3] (5.0); DISCONNECT may shorten or lengthen the expiry, but not bring a session to life.
+    fn handle_disconnect(&mut self, disconnect: &Disconnect, turn: &mut Turn) -> Result<(), Violation> {
+        if let Some(expiry_s) = disconnect.properties.as_ref().and_then(|properties| properties.session_expiry_s) {
+            if self.connect_expiry_s == 0 && expiry_s > 0 {
+                return Err(Violation::protocol("sec:3.14.2.2.2", "DISCONNECT raises the session expiry from 0"));
+            }
+            self.state.expiry_s = expiry_s.min(self.state.limits.session_expiry_s_max);
+        }
+        self.is_over = true;
+        turn.close(Close::ByClient(disconnect.code));
+        Ok(())
+    }
+
+    // [MQTT-4.12.0-7]: no method was named in CONNECT, so no AUTH may come.
+    fn handle_auth(&self) -> Result<(), Violation> {
+        match self.authentication {
+            Authentication::Basic => {
+                Err(Violation::protocol("MQTT-4.12.0-7", "AUTH without an authentication method in CONNECT"))
+            }
+        }
+    }
+
+    /// PUBREL for a PUBREC, as soon as it is durable that the receiver has the message.
+    fn answer_pubrec(
+        &mut self,
+        acknowledged: super::outbound::Acknowledged,
+        id: PacketId,
+        code: ReasonCode,
+        turn: &mut Turn,
+    ) {
+        use super::outbound::Acknowledged as A;
+        match acknowledged {
+            // [MQTT-4.3.3-4]
+            A::Received(position) => {
+                self.state.change(turn, Change::Received { position });
+                self.gate.hold(Response::PubRel(id, ReasonCode::Success));
+            }
+            A::ReceivedAgain => self.gate.follow(Response::PubRel(id, ReasonCode::Success), turn),
+            // [MQTT-2.2.1-5] (5.0); 3.1.1 has no code, and its client can then finish too.
+            A::Unknown if !code.is_failure() => {
+                self.gate.follow(Response::PubRel(id, ReasonCode::PacketIdentifierNotFound), turn);
+            }
+            A::Unknown | A::Finished(_) | A::Mismatched => {}
+        }
+    }
+
+    fn handle_acknowledged(
+        &mut self,
+        acknowledged: super::outbound::Acknowledged,
+        _id: PacketId,
+        turn: &mut Turn,
+    ) -> Result<(), Violation> {
+        use super::outbound::Acknowledged as A;
+        match acknowledged {
+            A::Finished(position) => self.state.change(turn, Change::Done { position }),
+            A::Mismatched => {
+                return Err(Violation::protocol("sec:4.3", "an acknowledgement of the wrong kind for its PUBLISH"));
+            }
+            A::Received(_) | A::ReceivedAgain | A::Unknown => {}
+        }
+        Ok(())
+    }
+}
+
+/// The PUBLISH for a delivery, and how it names its topic.
+fn compose(
+    version: Version,
+    aliases: &OutboundAliases,
+    delivery: &Delivery,
+    qos: PublishQoS,
+    dup: bool,
+    now: Now,
+) -> (OutgoingPublish, Naming) {
+    let naming = aliases.propose(&delivery.message.topic);
+    let topic_alias = match naming {
+        Naming::Topic => None,
+        Naming::Set(alias) | Naming::Alias(alias) => Some(alias),
+    };
+    let v5 = version.is_v5();
+    let publish = OutgoingPublish {
+        message: delivery.message.clone(),
+        dup,
+        qos,
+        retain: delivery.retain,
+        topic_alias,
+        alias_only: matches!(naming, Naming::Alias(_)),
+        expiry_s: if v5 { delivery.message.expiry_left_s(now) } else { None },
+        subscription_ids: delivery.subscription_ids.clone(),
+    };
+    (publish, naming)
+}
+
+/// Nothing but a count remains of a delivery that was dropped.
+impl Dropped {
+    pub fn total(&self) -> u64 {
+        self.expired + self.too_large + self.queue_full
+    }
+}

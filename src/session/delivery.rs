@@ -1,0 +1,56 @@
+//! A message on its way to one session, and the PUBLISH it becomes.
+use crate::packet::{PublishFrame, PublishQoS};
+use crate::types::{Message, QoS, TopicFilter};
+use std::sync::Arc;
+
+/// One message for one session, decided at routing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    pub message: Arc<Message>,
+    /// The lower of the published and the granted level [MQTT-3.8.4-8].
+    pub qos: QoS,
+    /// The RETAIN flag to send.
+    pub retain: bool,
+    /// Identifiers of all subscriptions that matched; `None` if there are none.
+    pub subscription_ids: Option<Arc<[u32]>>,
+    /// The queue position that the store gave it; `None` where nothing is stored, and the session counts for itself.
+    pub position: Option<u64>,
+    /// The shared subscription it came by.
+    pub share: Option<Arc<TopicFilter>>,
+}
+
+impl Delivery {
+    pub fn cost_bytes(&self) -> u64 {
+        u64::try_from(self.message.cost_bytes()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A PUBLISH to write. Its parts are shared with every other receiver of the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutgoingPublish {
+    pub message: Arc<Message>,
+    pub dup: bool,
+    pub qos: PublishQoS,
+    pub retain: bool,
+    pub topic_alias: Option<u16>,
+    /// Whether the alias is known to the receiver, so that the topic stays out.
+    pub alias_only: bool,
+    pub expiry_s: Option<u32>,
+    pub subscription_ids: Option<Arc<[u32]>>,
+}
+
+impl OutgoingPublish {
+    pub fn frame(&self) -> PublishFrame<'_> {
+        PublishFrame {
+            dup: self.dup,
+            qos: self.qos,
+            retain: self.retain,
+            topic: if self.alias_only { &[] } else { self.message.topic.as_bytes() },
+            topic_alias: self.topic_alias,
+            expiry_s: self.expiry_s,
+            subscription_ids: self.subscription_ids.as_deref().unwrap_or_default(),
+            forward: &self.message.forward,
+            payload: &self.message.payload,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Acknowledgements that may not leave before what they promise is durable, in the order their packets came.
+use super::{Outcome, Turn};
+use crate::packet::{Ack, Packet, SubAck, UnsubAck};
+use crate::types::{CommitSeq, PacketId, ReasonCode};
+use std::collections::VecDeque;
+
+/// First in, first out; an entry leaves when its commit, and every entry before it, has left.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    held: VecDeque<Held>,
+    committed: CommitSeq,
+}
+
+#[derive(Debug)]
+struct Held {
+    response: Response,
+    wait: Wait,
+}
+
+/// What will be sent.
+#[derive(Debug)]
+pub(super) enum Response {
+    PubAck(PacketId, ReasonCode),
+    PubRec(PacketId, ReasonCode),
+    PubRel(PacketId, ReasonCode),
+    PubComp(PacketId, ReasonCode),
+    SubAck(PacketId, Vec<ReasonCode>),
+    UnsubAck(PacketId, Vec<ReasonCode>),
+    /// CONNACK, and whatever else was made ready as a packet.
+    Packet(Packet),
+    /// Refused without a word: 3.1.1 has no code to tell it.
+    Withheld,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    /// This turn has not been submitted yet. The number is the ask's place in the turn, if an ask decides the response.
+    Turn(Option<usize>),
+    Commit(CommitSeq),
+}
+
+impl Gate {
+    /// Holds a response that depends on a change of this turn.
+    pub fn hold(&mut self, response: Response) {
+        self.held.push_back(Held { response, wait: Wait::Turn(None) });
+    }
+
+    /// Holds a response that the outcome of an ask will complete; `ask` is the ask's place in the turn.
+    pub fn hold_for(&mut self, ask: usize, response: Response) {
+        self.held.push_back(Held { response, wait: Wait::Turn(Some(ask)) });
+    }
+
+    /// Holds a response until everything up to `seq` is durable.
+    pub fn hold_until(&mut self, seq: CommitSeq, response: Response) {
+        self.held.push_back(Held { response, wait: Wait::Commit(seq) });
+    }
+
+    /// Makes the last held response wait for `seq`.
+    pub fn postpone(&mut self, seq: CommitSeq) {
+        if let Some(last) = self.held.back_mut() {
+            last.wait = Wait::Commit(seq);
+        }
+    }
+
+    /// Sends a response that depends on nothing new, but not ahead of those before it.
+    pub fn follow(&mut self, response: Response, turn: &mut Turn) {
+        if self.held.is_empty() {
+            send(response, turn);
+        } else {
+            self.held.push_back(Held { response, wait: Wait::Turn(None) });
+        }
+    }
+
+    /// The turn was carried out: `complete` fills each outcome in, and the responses wait for `commit`, or for nothing.
+    pub fn submitted(
+        &mut self,
+        outcomes: &[Outcome],
+        commit: Option<CommitSeq>,
+        turn: &mut Turn,
+        mut complete: impl FnMut(&mut Response, &Outcome),
+    ) {
+        // What waits for this turn stands at the end: nothing else was held since.
+        for held in self.held.iter_mut().rev() {
+            let Wait::Turn(ask) = held.wait else { break };
+            if let Some(outcome) = ask.and_then(|ask| outcomes.get(ask)) {
+                complete(&mut held.response, outcome);
+            }
+            held.wait = Wait::Commit(commit.unwrap_or_default());
+        }
+        self.release(turn);
+    }
+
+    /// Everything up to `upto` is durable.
+    pub fn commit(&mut self, upto: CommitSeq, turn: &mut Turn) {
+        self.committed = self.committed.max(upto);
+        self.release(turn);
+    }
+
+    /// Responses held back.
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    fn release(&mut self, turn: &mut Turn) {
+        let committed = self.committed;
+        let may_leave = |held: &mut Held| matches!(held.wait, Wait::Commit(seq) if seq <= committed);
+        while let Some(held) = self.held.pop_front_if(may_leave) {
+            send(held.response, turn);
+        }
+    }
+}
+
+fn send(response: Response, turn: &mut Turn) {
+    let ack = |id, code| Ack::new(id, code);
+    turn.packet(match response {
+        Response::PubAck(id, code) => Packet::PubAck(ack(id, code)),
+        Response::PubRec(id, code) => Packet::PubRec(ack(id, code)),
+        Response::PubRel(id, code) => Packet::PubRel(ack(id, code)),
+        Response::PubComp(id, code) => Packet::PubComp(ack(id, code)),
+        Response::SubAck(id, codes) => Packet::SubAck(SubAck { id, codes, diagnostics: None }),
+        Response::UnsubAck(id, codes) => Packet::UnsubAck(UnsubAck { id, codes, diagnostics: None }),
+        Response::Packet(packet) => packet,
+        Response::Withheld => return,
+    });
+}

@@ -1,0 +1,28 @@
+//! One Session as a pure state machine (floor 2): packets, deliveries, commits and the time go in, a [`Turn`] comes out.
+//!
+//! No socket, disk, lock or clock. The connection owns its `Session` by value; between connections the [`Parked`] part
+//! waits for the client or for its end. What may not leave before it is durable waits in the [`gate`].
+mod alias;
+mod attached;
+mod close;
+mod delivery;
+mod gate;
+mod inbound;
+mod limits;
+mod open;
+mod outbound;
+mod parked;
+mod publishing;
+mod state;
+mod subscribing;
+mod timing;
+mod turn;
+
+pub use attached::Session;
+pub use close::{Cause, Close, Ended};
+pub use delivery::{Delivery, OutgoingPublish};
+pub use limits::{Features, Limits, OnFull, Refused311};
+pub use open::{Opened, requested_client_id, requested_expiry_s};
+pub use parked::Parked;
+pub use state::Subscribed;
+pub use turn::{Ask, Change, Dropped, Outcome, Outgoing, Publication, Released, Requested, Subscribing, Turn};

@@ -1,0 +1,123 @@
+//! A session between two network connections: it queues, and waits for its client, its will or its expiry.
+use super::state::{State, Subscribed, will_message, will_qos};
+use super::{Ask, Cause, Change, Delivery, Ended, Publication, Turn};
+use crate::types::{ClientId, CommitSeq, Now, QoS, TopicFilter};
+
+#[derive(Debug)]
+pub struct Parked {
+    pub(super) state: State,
+    /// When the will is due; `None` without a will.
+    will_at: Option<Now>,
+    /// When the session ends; `None` is never.
+    expires_at: Option<Now>,
+}
+
+/// Session Expiry Interval of a session that never ends by itself (section 3.1.2.11.2).
+const NEVER_EXPIRES: u32 = u32::MAX;
+
+impl Parked {
+    /// Lets a session without its connection go on, or not.
+    pub(super) fn park(mut state: State, cause: Cause, now: Now, turn: &mut Turn) -> Ended {
+        state.inbound.disconnected();
+        state.outbound.disconnected();
+        if cause == Cause::Normal {
+            // [MQTT-3.14.4-3], [MQTT-3.1.2-10] (5.0), [MQTT-3.14.4-3] (3.1.1)
+            state.will = None;
+        }
+        let ends = cause == Cause::Discarded || state.expiry_s == 0;
+        // [MQTT-3.1.2-8]: after its delay, or with the session, whichever is first.
+        let will_at = state.will.as_ref().map(|will| if ends { now } else { now.plus_seconds(will.delay_s) });
+        let expires_at = (state.expiry_s != NEVER_EXPIRES).then(|| now.plus_seconds(state.expiry_s));
+        let mut parked = Self { state, will_at, expires_at };
+        parked.publish_due_will(now, turn);
+        parked.state.report(turn);
+        if ends { Ended::Discarded(Box::new(parked)) } else { Ended::Parked(Box::new(parked)) }
+    }
+
+    /// A message for the absent client. QoS 0 is not kept (section 4.1.1 leaves it to the broker).
+    pub fn handle_delivery(&mut self, delivery: Delivery, turn: &mut Turn) {
+        if delivery.qos == QoS::AtMostOnce {
+            return;
+        }
+        self.state.enqueue(delivery, turn);
+        self.state.report(turn);
+    }
+
+    /// Publishes the will if it is due; true when the session has come to its end [MQTT-4.1.0-2].
+    pub fn handle_timeout(&mut self, now: Now, turn: &mut Turn) -> bool {
+        let is_over = self.expires_at.is_some_and(|deadline| deadline <= now);
+        if is_over {
+            self.will_at = self.will_at.map(|_| now);
+        }
+        self.publish_due_will(now, turn);
+        is_over
+    }
+
+    pub fn next_timeout(&self) -> Option<Now> {
+        match (self.will_at, self.expires_at) {
+            (Some(will_at), Some(expires_at)) => Some(will_at.min(expires_at)),
+            (will_at, expires_at) => will_at.or(expires_at),
+        }
+    }
+
+    /// Ends the session at once, as a Clean Start or an operator asks; its will is due then.
+    pub fn discard(&mut self, now: Now, turn: &mut Turn) {
+        self.will_at = self.will_at.map(|_| now);
+        self.publish_due_will(now, turn);
+    }
+
+    /// Takes the shared deliveries that another member of their group can finish.
+    pub fn take_shared(&mut self, may_move: impl FnMut(&Delivery) -> bool, turn: &mut Turn) -> Vec<Delivery> {
+        let is_durable = self.state.is_durable;
+        let taken = self.state.outbound.take_shared(may_move, |position| {
+            super::state::changed(is_durable, turn, Change::Done { position });
+        });
+        self.state.report(turn);
+        taken
+    }
+
+    /// When the session ends; `None` is never.
+    pub fn expires_at(&self) -> Option<Now> {
+        self.expires_at
+    }
+
+    /// When the will is due; `None` without a will.
+    pub fn will_at(&self) -> Option<Now> {
+        self.will_at
+    }
+
+    pub fn client_id(&self) -> &ClientId {
+        &self.state.client_id
+    }
+
+    pub fn subscriptions(&self) -> impl Iterator<Item = (&TopicFilter, &Subscribed)> {
+        self.state.subscriptions.iter()
+    }
+
+    /// The last commit that holds a change of this session: nothing may be promised about it before that is durable.
+    pub fn submitted(&self) -> CommitSeq {
+        self.state.submitted
+    }
+
+    /// Notes a commit that holds changes which this session asked for.
+    pub fn handle_submitted(&mut self, commit: Option<CommitSeq>) {
+        self.state.submitted = self.state.submitted.max(commit.unwrap_or_default());
+    }
+
+    /// The client is back: its will is cancelled [MQTT-3.1.3-9].
+    pub(super) fn into_state(mut self) -> State {
+        self.state.will = None;
+        self.state
+    }
+
+    fn publish_due_will(&mut self, now: Now, turn: &mut Turn) {
+        if self.will_at.is_none_or(|due| due > now) {
+            return;
+        }
+        self.will_at = None;
+        if let Some(will) = self.state.will.take() {
+            let qos = will_qos(will.qos);
+            turn.asks.push(Ask::Publish(Publication { message: will_message(will, now), qos }));
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What of a session outlives a network connection (section 4.1).
+use super::inbound::Inbound;
+use super::outbound::Outbound;
+use super::{Change, Delivery, Limits, OnFull, Turn};
+use crate::packet::{SubscriptionOptions, Will};
+use crate::types::{ClientId, CommitSeq, Message, Now, PacketId, QoS, TopicFilter};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A subscription as the session remembers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscribed {
+    pub options: SubscriptionOptions,
+    pub id: Option<u32>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub client_id: ClientId,
+    pub limits: Arc<Limits>,
+    /// Whether the session outlives its connection, so that its changes are persisted.
+    pub is_durable: bool,
+    pub subscriptions: BTreeMap<TopicFilter, Subscribed>,
+    pub inbound: Inbound,
+    pub outbound: Outbound,
+    pub will: Option<Will>,
+    /// Session Expiry Interval in force, seconds.
+    pub expiry_s: u32,
+    /// The last commit that holds a change of this session.
+    pub submitted: CommitSeq,
+}
+
+impl State {
+    pub fn new(client_id: ClientId, limits: Arc<Limits>, expiry_s: u32) -> Self {
+        Self {
+            client_id,
+            limits,
+            is_durable: expiry_s > 0,
+            subscriptions: BTreeMap::new(),
+            inbound: Inbound::default(),
+            outbound: Outbound::default(),
+            will: None,
+            expiry_s,
+            submitted: CommitSeq::default(),
+        }
+    }
+
+    /// Appends a delivery of QoS 1 or 2 to the queue.
+    pub fn enqueue(&mut self, delivery: Delivery, turn: &mut Turn) {
+        debug_assert_ne!(delivery.qos, QoS::AtMostOnce);
+        self.outbound.push(delivery);
+        if self.limits.on_full == OnFull::DropOldest {
+            let Limits { queued_messages_max, queued_bytes_max, .. } = *self.limits;
+            let is_durable = self.is_durable;
+            self.outbound.make_room(queued_messages_max, queued_bytes_max, |position| {
+                changed(is_durable, turn, Change::Done { position });
+            });
+        }
+    }
+
+    pub fn change(&self, turn: &mut Turn, change: Change) {
+        changed(self.is_durable, turn, change);
+    }
+
+    /// Hands over what the queue gave up and gave back.
+    pub fn report(&mut self, turn: &mut Turn) {
+        let released = self.outbound.take_released();
+        turn.released.messages += released.messages;
+        turn.released.bytes += released.bytes;
+        let dropped = self.outbound.take_dropped();
+        turn.dropped.expired += dropped.expired;
+        turn.dropped.too_large += dropped.too_large;
+        turn.dropped.queue_full += dropped.queue_full;
+    }
+}
+
+/// Only durable sessions have something to persist.
+pub(super) fn changed(is_durable: bool, turn: &mut Turn, change: Change) {
+    if is_durable {
+        turn.changes.push(change);
+    }
+}
+
+/// The message that a will becomes when its time has come.
+pub(super) fn will_message(will: Will, now: Now) -> Message {
+    Message {
+        expires_at: will.properties.expiry_s.map(|expiry_s| now.plus_seconds(expiry_s)),
+        topic: will.topic,
+        payload: will.payload,
+        qos: will.qos,
+        // [MQTT-3.1.2-14], [MQTT-3.1.2-15]
+        retain: will.retain,
+        // [MQTT-3.1.3-10]
+        forward: will.properties.forward,
+    }
+}
+
+/// The way a will is published: nobody acknowledges it, so the identifier says nothing.
+pub(super) fn will_qos(qos: QoS) -> crate::packet::PublishQoS {
+    use crate::packet::PublishQoS;
+    let id = PacketId::of_position(0);
+    match qos {
+        QoS::AtMostOnce => PublishQoS::AtMostOnce,
+        QoS::AtLeastOnce => PublishQoS::AtLeastOnce(id),
+        QoS::ExactlyOnce => PublishQoS::ExactlyOnce(id),
+    }
+}

@@ -1,0 +1,74 @@
+//! What is written so that a crash loses nothing that was acknowledged.
+use crate::packet::{SubscriptionOptions, Will};
+use crate::types::{ClientId, Message, Now, PacketId, QoS, SessionKey, TopicFilter};
+use std::sync::Arc;
+
+/// One change to the durable state. Every record carries its decision, so that applying it twice changes nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    SessionBegun {
+        session: SessionKey,
+        client_id: ClientId,
+        is_v5: bool,
+    },
+    /// The client connected; until it leaves, the connection counts as open, and as broken after a crash.
+    SessionAttached {
+        session: SessionKey,
+        expiry_s: u32,
+        will: Option<Box<Will>>,
+    },
+    /// The connection ended. Deadlines are absolute; `None` is never.
+    SessionParked {
+        session: SessionKey,
+        expires_at: Option<Now>,
+        will_at: Option<Now>,
+    },
+    SessionEnded {
+        session: SessionKey,
+    },
+    Subscribed {
+        session: SessionKey,
+        filter: TopicFilter,
+        options: SubscriptionOptions,
+        id: Option<u32>,
+    },
+    Unsubscribed {
+        session: SessionKey,
+        filter: TopicFilter,
+    },
+    Published {
+        message: Arc<Message>,
+        /// The publisher's session and QoS 2 identifier, if both are to be remembered.
+        inbound: Option<(SessionKey, PacketId)>,
+        /// Whether the message becomes, or with an empty payload removes, its topic's retained message.
+        is_retained: bool,
+        targets: Vec<Target>,
+    },
+    /// The delivery at this position is finished or given up.
+    Done {
+        session: SessionKey,
+        position: u64,
+    },
+    /// PUBREC came for this position.
+    Received {
+        session: SessionKey,
+        position: u64,
+    },
+    /// PUBREL came for this identifier.
+    InboundReleased {
+        session: SessionKey,
+        id: PacketId,
+    },
+}
+
+/// One durable session that a message is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    pub session: SessionKey,
+    pub position: u64,
+    pub qos: QoS,
+    pub retain: bool,
+    pub subscription_ids: Option<Arc<[u32]>>,
+    /// The shared subscription it came by.
+    pub share: Option<Arc<TopicFilter>>,
+}
