@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod broker;
+pub mod codec;
 pub mod packet;
 pub mod routing;
 pub mod session;

@@ -78,10 +78,11 @@ impl Attachment {
         self.is_ready && self.session.held_responses() < HELD_RESPONSES_MAX && !self.broker.committer.is_congested()
     }
 
-    /// Collects what has come for the session and runs it through.
-    pub fn handle_mailbox(&mut self, now: Now) {
+    /// Collects what has come for the session and runs it through. Without `takes_deliveries`, because the client is
+    /// slow to take what it has got, only commits and the wish to close are looked at.
+    pub fn handle_mailbox(&mut self, takes_deliveries: bool, now: Now) {
         let mut collected = std::mem::take(&mut self.collected);
-        self.slot.collect(&mut collected);
+        self.slot.collect(&mut collected, takes_deliveries && self.is_ready);
         if collected.committed > self.committed {
             self.committed = collected.committed;
             self.session.handle_commit(self.committed, &mut self.turn);
@@ -98,8 +99,8 @@ impl Attachment {
     }
 
     /// Waits for something in the mailbox.
-    pub fn poll_mailbox(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.slot.poll_collect(self.committed, context)
+    pub fn poll_mailbox(&self, takes_deliveries: bool, context: &mut Context<'_>) -> Poll<()> {
+        self.slot.poll_collect(self.committed, takes_deliveries && self.is_ready, context)
     }
 
     pub fn handle_timeout(&mut self, now: Now) {
@@ -132,6 +133,11 @@ impl Attachment {
         &mut self.turn.send
     }
 
+    /// Asks for the connection to be closed; the first reason stands.
+    pub fn close(&mut self, close: Close) {
+        self.turn.close(close);
+    }
+
     /// Why the connection is to be closed, once the output is written.
     pub fn closing(&self) -> Option<Close> {
         self.turn.close
@@ -162,21 +168,20 @@ impl Attachment {
         self.publisher.flush(&broker);
         match ended {
             Ended::Parked(mut parked) => {
+                // IMPORTANT: recorded before the slot is free, so that no later connection's record comes first.
+                parked.handle_submitted(broker.record_parked(&slot, &parked, &mut turn));
                 let next = parked.next_timeout();
-                let record = Record::SessionParked {
-                    session: slot.key,
-                    expires_at: parked.expires_at(),
-                    will_at: parked.will_at(),
-                };
                 let mut inbox = slot.lock();
                 for delivery in inbox.take_deliveries() {
                     parked.handle_delivery(delivery, &mut turn);
                 }
                 let waiting = inbox.vacate(Place::Parked(parked));
                 slot.set_live(&inbox, false);
-                drop(inbox);
+                // While the inbox is locked, so that a client that is back at once finds the timer set, and unsets it.
                 broker.timers.set(&slot, next);
-                broker.park(&slot, turn, record);
+                drop(inbox);
+                broker.settle(&slot, turn, Vec::new());
+                broker.offer_shared(&slot);
                 wake_all(waiting);
             }
             Ended::Discarded(parked) => {

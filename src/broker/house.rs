@@ -57,28 +57,35 @@ impl Broker {
         self.bury(slot, parked, turn);
     }
 
-    /// A connection left and its session is parked: publishes its will if due, and offers its shared deliveries to others.
-    pub(super) fn park(&self, slot: &Arc<Slot>, mut turn: Turn, record: Record) {
+    /// A connection leaves its session to be parked: publishes its will if due, and records what has changed.
+    pub(super) fn record_parked(&self, slot: &Arc<Slot>, parked: &Parked, turn: &mut Turn) -> Option<CommitSeq> {
         slot.give_back(std::mem::take(&mut turn.released));
-        let commit = self.in_house(|broker, house, batch| {
-            broker.publish_wills(&mut turn, house, batch);
+        self.in_house(|broker, house, batch| {
+            broker.publish_wills(turn, house, batch);
             for change in turn.changes.drain(..) {
                 batch.change(slot.key, change);
             }
             if slot.is_durable && broker.committer.is_durable() {
-                batch.record(record);
+                let (expires_at, will_at) = (parked.expires_at(), parked.will_at());
+                batch.record(Record::SessionParked { session: slot.key, expires_at, will_at });
             }
-        });
-        let mut moved = Turn::default();
-        let taken = match &mut slot.lock().place {
+        })
+    }
+
+    /// Moves what a parked session holds of shared subscriptions to members that are there.
+    pub(super) fn offer_shared(&self, slot: &Arc<Slot>) {
+        let filters: Vec<_> = match &slot.lock().place {
             Place::Parked(parked) => {
-                // [MQTT-3.2.0-1]: a CONNACK promises all that was done before.
-                parked.handle_submitted(commit);
-                parked.take_shared(|delivery| self.has_live_member(delivery, slot), &mut moved)
+                let shared = parked.subscriptions().filter(|(filter, _)| filter.is_shared());
+                shared.map(|(filter, _)| filter.clone()).collect()
             }
             Place::Live | Place::Gone => return,
         };
-        self.settle(slot, moved, taken);
+        for filter in filters {
+            if self.has_live_member(&filter, slot) {
+                self.claim_from(slot, &filter);
+            }
+        }
     }
 
     /// A connection left and its session with it. `undelivered` had not reached it yet.
@@ -95,11 +102,22 @@ impl Broker {
         }
     }
 
-    fn has_live_member(&self, delivery: &Delivery, left: &Arc<Slot>) -> bool {
-        let group = delivery.share.as_deref().and_then(|filter| self.tree.read().group(filter));
-        group.is_some_and(|group| {
-            group.members().iter().any(|member| member.subscriber.0.key != left.key && member.subscriber.0.is_live())
-        })
+    fn has_live_member(&self, filter: &TopicFilter, left: &Arc<Slot>) -> bool {
+        let Some(group) = self.tree.read().group(filter) else { return false };
+        let others = group.members().iter().map(|member| &member.subscriber.0).filter(|slot| slot.key != left.key);
+        others.into_iter().any(|slot| slot.is_live())
+    }
+
+    /// Asks every connection to close; true while some have not.
+    pub fn close_all(&self, close: crate::session::Close) -> bool {
+        let mut is_anyone_left = false;
+        for entry in &self.registry {
+            if entry.value().is_live() {
+                is_anyone_left = true;
+                entry.value().ask_to_close(close);
+            }
+        }
+        is_anyone_left
     }
 
     /// Removes all that others hold of an ended session. Its slot is `Gone` already. The turn holds its will, if due.

@@ -24,7 +24,7 @@ pub enum Step {
     /// The session is this connection's.
     Attached(Box<Attachment>),
     /// Another connection has been asked to leave; try again when it has ([`Slot::poll_vacated`]).
-    Wait(ConnectRequest, Arc<Slot>),
+    Wait(Box<ConnectRequest>, Arc<Slot>),
 }
 
 /// What the registry holds for a Client Identifier, once nobody else is connected with it.
@@ -53,7 +53,7 @@ impl Broker {
     pub fn connect(self: &Arc<Self>, request: ConnectRequest, now: Now) -> Step {
         let is_durable = self.outlives_connection(&request.connect);
         match self.find(&request, is_durable) {
-            Found::Occupied(slot) => Step::Wait(request, slot),
+            Found::Occupied(slot) => Step::Wait(Box::new(request), slot),
             Found::New(slot, remains) => {
                 if let Some((old, parked)) = remains {
                     self.discard(&old, parked, now);

@@ -164,20 +164,24 @@ impl Slot {
         self.lock().ask_to_close(close);
     }
 
-    /// What has come for the connection; waits if there is nothing. `known` is the commit it knows of already.
-    pub fn poll_collect(&self, known: CommitSeq, context: &mut Context<'_>) -> Poll<()> {
+    /// Waits for something the connection would collect. `known` is the commit it knows of already; without
+    /// `takes_deliveries` deliveries stay where they are.
+    pub fn poll_collect(&self, known: CommitSeq, takes_deliveries: bool, context: &mut Context<'_>) -> Poll<()> {
         let mut inbox = self.inbox.lock();
-        if inbox.has_news(known) {
+        let has_deliveries = takes_deliveries && !inbox.deliveries.is_empty();
+        if has_deliveries || inbox.close.is_some() || inbox.committed > known {
             return Poll::Ready(());
         }
         inbox.owner = Some(context.waker().clone());
         Poll::Pending
     }
 
-    pub fn collect(&self, into: &mut Collected) {
+    pub fn collect(&self, into: &mut Collected, takes_deliveries: bool) {
         let mut inbox = self.inbox.lock();
-        std::mem::swap(&mut inbox.deliveries, &mut into.deliveries);
-        inbox.bytes = 0;
+        if takes_deliveries {
+            std::mem::swap(&mut inbox.deliveries, &mut into.deliveries);
+            inbox.bytes = 0;
+        }
         into.committed = inbox.committed;
         into.close = into.close.or(inbox.close.take());
     }
@@ -223,10 +227,6 @@ impl Inbox {
             self.close = Some(close);
             wake(self.owner.take());
         }
-    }
-
-    fn has_news(&self, known: CommitSeq) -> bool {
-        !self.deliveries.is_empty() || self.close.is_some() || self.committed > known
     }
 
     fn take_in(&mut self, deliveries: &mut Vec<Delivery>, limits: MailboxLimits, counters: &Counters) {

@@ -119,7 +119,7 @@ impl<S: Subscriber> Group<S> {
     }
 
     /// All members, those after the last pick first.
-    fn from_cursor(&self) -> impl Iterator<Item = &Subscription<S>> {
+    fn after_cursor(&self) -> impl Iterator<Item = &Subscription<S>> {
         let cursor = self.cursor.load(Relaxed);
         let (before, after) = self.members.split_at(self.members.partition_point(|member| member.key().0 < cursor));
         after.iter().chain(before)
@@ -157,15 +157,15 @@ impl<'g, S: Subscriber, F: Fn(&S) -> MemberState> Ballot<'g, S, F> {
     }
 
     fn next_live(&self) -> Option<&'g Subscription<S>> {
-        self.group.from_cursor().find(|member| self.in_flight(member).is_some())
+        self.group.after_cursor().find(|member| self.in_flight(member).is_some())
     }
 
     fn next_away(&self) -> Option<&'g Subscription<S>> {
-        self.group.from_cursor().find(|member| self.state(member) == MemberState::Away)
+        self.group.after_cursor().find(|member| self.state(member) == MemberState::Away)
     }
 
     fn least_in_flight(&self) -> Option<&'g Subscription<S>> {
-        let live = self.group.from_cursor().filter_map(|member| Some((self.in_flight(member)?, member)));
+        let live = self.group.after_cursor().filter_map(|member| Some((self.in_flight(member)?, member)));
         live.min_by_key(|(in_flight, _)| *in_flight).map(|(_, member)| member)
     }
 

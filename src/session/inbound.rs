@@ -18,14 +18,6 @@ pub(super) enum Arrival {
 }
 
 impl Inbound {
-    pub fn restored(ids: impl IntoIterator<Item = PacketId>) -> Self {
-        Self { open: ids.into_iter().map(|id| (id, false)).collect(), unacknowledged: 0 }
-    }
-
-    pub fn ids(&self) -> impl Iterator<Item = PacketId> + '_ {
-        self.open.keys().copied()
-    }
-
     pub fn is_open(&self, id: PacketId) -> bool {
         self.open.contains_key(&id)
     }

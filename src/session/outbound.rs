@@ -57,10 +57,6 @@ pub(super) enum Acknowledged {
 }
 
 impl Outbound {
-    pub fn starting_at(position: u64) -> Self {
-        Self { base: position, cursor: position, ..Self::default() }
-    }
-
     /// The position after the last.
     pub fn end(&self) -> u64 {
         self.base + self.entries.len() as u64
@@ -87,20 +83,6 @@ impl Outbound {
         self.occupied.messages += 1;
         self.occupied.bytes += delivery.cost_bytes();
         self.entries.push_back(Entry::Waiting(delivery));
-    }
-
-    /// Restores a delivery that had been received before a restart.
-    pub fn push_received(&mut self, position: u64) {
-        if self.entries.is_empty() {
-            self.base = position;
-            self.cursor = position;
-        }
-        while self.end() < position {
-            self.entries.push_back(Entry::Done);
-        }
-        if self.end() == position {
-            self.entries.push_back(Entry::Received);
-        }
     }
 
     /// Gives the oldest unsent deliveries up until the rest fits; their positions go to `finished`.

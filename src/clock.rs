@@ -1,0 +1,35 @@
+//! The only file that asks the time, and the only one that asks for randomness.
+use crate::types::Now;
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Time that never goes back in one run: the wall clock at the start, plus what has passed since.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    started: Instant,
+    started_at: Now,
+}
+
+impl Clock {
+    pub fn start() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Self { started: Instant::now(), started_at: Now::from_millis(millis(since_epoch)) }
+    }
+
+    pub fn now(&self) -> Now {
+        self.started_at.plus_millis(millis(self.started.elapsed()))
+    }
+
+    pub fn started_at(&self) -> Now {
+        self.started_at
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A number that clients cannot guess, from the keys that the operating system gives the standard library's hasher.
+pub fn seed() -> u64 {
+    RandomState::new().hash_one(std::process::id())
+}

@@ -1,0 +1,281 @@
+//! The loop of one connection: what comes in goes through the attachment, what it puts out is written.
+use super::Shared;
+use super::link::Link;
+use super::opening::Refusal;
+use crate::broker::Attachment;
+use crate::clock::Clock;
+use crate::codec;
+use crate::packet::Packet;
+use crate::session::{Close, Outgoing};
+use crate::types::{Now, ReasonCode, Violation};
+use bytes::{Bytes, BytesMut};
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, Sleep};
+
+pub(super) struct Connection<S> {
+    pub(super) shared: Arc<Shared>,
+    pub(super) link: Link<S>,
+    address: SocketAddr,
+    /// When the peer last took something of what is to be written.
+    last_write: Now,
+}
+
+/// The attachment of a connection: parked when dropped, even if the connection's task panics.
+struct Held {
+    attachment: Option<Box<Attachment>>,
+    close: Option<Close>,
+    clock: Clock,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(attachment) = self.attachment.take() {
+            attachment.end(self.close, self.clock.now());
+        }
+    }
+}
+
+enum Event {
+    Read(BytesMut),
+    Mailbox,
+    Timeout,
+    /// The peer has gone.
+    Ended,
+    /// Retained messages wait, and there is room for them.
+    Scan,
+}
+
+/// How long a peer has to take the last words.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub fn new(shared: Arc<Shared>, stream: S, address: SocketAddr) -> Self {
+        let last_write = shared.clock.now();
+        Self { shared, link: Link::new(stream), address, last_write }
+    }
+
+    /// Serves the client from CONNECT to the end.
+    pub async fn serve(mut self, allow_anonymous: bool) {
+        match self.open(allow_anonymous).await {
+            Ok(attachment) => {
+                let clock = self.shared.clock;
+                let mut held = Held { attachment: Some(attachment), close: None, clock };
+                let close = self.run(&mut held).await;
+                self.part(held, close);
+            }
+            Err(Refusal::Gone) => return,
+            Err(Refusal::TimedOut) => {
+                self.shared.broker.counters.connect_timeouts.add(1);
+                tracing::debug!(address = %self.address, "no CONNECT within limits.connect_timeout_ms");
+            }
+            Err(Refusal::Refused(violation, version)) => {
+                self.shared.broker.counters.connects_refused.add(1);
+                tracing::info!(address = %self.address, rule = violation.rule, "refused: {}", violation.why);
+                self.refuse(&violation, version);
+            }
+        }
+        // The session is free already; only the socket is left.
+        let _ = tokio::time::timeout(FAREWELL, self.link.finish()).await;
+    }
+
+    /// Runs the connection until it is to be closed, or has been (`None`).
+    async fn run(&mut self, held: &mut Held) -> Option<Close> {
+        let mut sleep = Box::pin(tokio::time::sleep(Duration::from_secs(3600)));
+        let mut armed: Option<Now> = None;
+        let early = self.link.take_kept();
+        let mut event = Event::Read(early);
+        loop {
+            let attachment = held.attachment.as_mut()?;
+            let now = self.shared.clock.now();
+            match event {
+                Event::Read(input) => self.handle_input(attachment, input, now),
+                Event::Mailbox => attachment.handle_mailbox(self.has_room(), now),
+                Event::Scan => {}
+                Event::Timeout => {
+                    armed = None;
+                    attachment.handle_timeout(now);
+                    if self.is_stalled(now) {
+                        return Some(Close::Stalled);
+                    }
+                }
+                Event::Ended => return None,
+            }
+            self.write_out(attachment);
+            while self.has_room() && attachment.closing().is_none() && attachment.advance_scans(now) {
+                self.write_out(attachment);
+            }
+            if let Some(close) = attachment.closing() {
+                return Some(close);
+            }
+            self.arm(&mut sleep, &mut armed, attachment, now);
+            event = poll_fn(|context| self.poll_event(attachment, sleep.as_mut(), context)).await;
+        }
+    }
+
+    fn poll_event(
+        &mut self,
+        attachment: &Attachment,
+        sleep: Pin<&mut Sleep>,
+        context: &mut Context<'_>,
+    ) -> Poll<Event> {
+        let was_full = !self.has_room();
+        while !self.link.out.is_empty() {
+            match self.link.poll_write(context) {
+                Poll::Ready(Ok(count)) if count > 0 => self.last_write = self.shared.clock.now(),
+                Poll::Ready(_) => return Poll::Ready(Event::Ended),
+                Poll::Pending => break,
+            }
+        }
+        let has_room = self.has_room();
+        if was_full && has_room {
+            return Poll::Ready(Event::Scan);
+        }
+        if attachment.poll_mailbox(has_room, context).is_ready() {
+            return Poll::Ready(Event::Mailbox);
+        }
+        // A peer that takes nothing is given nothing more to answer.
+        if has_room && attachment.wants_packets() {
+            match self.link.poll_read(context) {
+                Poll::Ready(Ok(input)) if input.is_empty() => return Poll::Ready(Event::Ended),
+                Poll::Ready(Ok(input)) => return Poll::Ready(Event::Read(input)),
+                Poll::Ready(Err(error)) => {
+                    tracing::debug!(address = %self.address, %error, "the connection broke");
+                    return Poll::Ready(Event::Ended);
+                }
+                Poll::Pending => {}
+            }
+        }
+        sleep.poll(context).map(|()| Event::Timeout)
+    }
+
+    /// Cuts all whole packets out of the input, and keeps the rest.
+    fn handle_input(&mut self, attachment: &mut Attachment, mut input: BytesMut, now: Now) {
+        let (version, limits) = (attachment.version(), &self.shared.decoding);
+        let mut whole = 0;
+        let mut fault = None;
+        let mut lengths = Vec::new();
+        while let Some(rest) = input.get(whole..).filter(|rest| !rest.is_empty()) {
+            match codec::frame_len(rest, Some(version), limits) {
+                Ok(Some(length)) if length <= rest.len() => {
+                    whole += length;
+                    lengths.push(length);
+                }
+                Ok(_) => break,
+                Err(violation) => {
+                    fault = Some(violation);
+                    break;
+                }
+            }
+        }
+        let mut frames = input.split_to(whole).freeze();
+        if !input.is_empty() && fault.is_none() {
+            self.link.keep(input);
+        }
+        let packets = lengths.into_iter().map(|length| {
+            let frame: Bytes = frames.split_to(length);
+            codec::decode(frame, Some(version), limits)
+        });
+        if let Err(violation) = attachment.handle_packets(packets.chain(fault.map(Err)), now) {
+            self.report(attachment, &violation);
+            attachment.close(Close::Violation(violation));
+        }
+    }
+
+    fn report(&self, attachment: &Attachment, violation: &Violation) {
+        self.shared.broker.counters.violations.add(1);
+        let (client_id, address) = (attachment.client_id(), self.address);
+        tracing::info!(client_id, %address, rule = violation.rule, "closed: {}", violation.why);
+    }
+
+    /// Encodes what the attachment has put out.
+    fn write_out(&mut self, attachment: &mut Attachment) {
+        let version = attachment.version();
+        let output = attachment.output();
+        if output.is_empty() {
+            return;
+        }
+        if self.link.out.is_empty() {
+            self.last_write = self.shared.clock.now();
+        }
+        let mut result = Ok(());
+        let mut deliveries = 0;
+        for outgoing in output.drain(..) {
+            result = result.and(match &outgoing {
+                Outgoing::Packet(packet) => codec::encode(packet, version, &mut self.link.out),
+                Outgoing::Publish(publish) => {
+                    deliveries += 1;
+                    codec::encode_publish(&publish.frame(), version, &mut self.link.out)
+                }
+            });
+        }
+        self.shared.broker.counters.deliveries_sent.add(deliveries);
+        if let Err(error) = result {
+            tracing::warn!(client_id = attachment.client_id(), %error, "a packet cannot be written");
+            attachment.close(Close::Administrative(ReasonCode::ImplementationSpecificError));
+        }
+    }
+
+    /// Frees the session, then puts the last words into the buffer.
+    fn part(&mut self, mut held: Held, close: Option<Close>) {
+        let counters = &self.shared.broker.counters;
+        match close {
+            Some(Close::KeepAlive) => counters.keep_alive_timeouts.add(1),
+            Some(Close::Stalled) => counters.write_stalls.add(1),
+            _ => {}
+        }
+        if let Some(attachment) = held.attachment.as_ref() {
+            let farewell = close.as_ref().and_then(|close| attachment.farewell(close));
+            self.say(farewell, attachment);
+            if let Some(Close::TakenOver { .. }) = close {
+                let (client_id, address) = (attachment.client_id(), self.address);
+                tracing::info!(client_id, %address, "another connection took the client identifier");
+            }
+        }
+        held.close = close;
+        drop(held);
+    }
+
+    fn say(&mut self, farewell: Option<Packet>, attachment: &Attachment) {
+        if let Some(packet) = farewell
+            && let Err(error) = codec::encode(&packet, attachment.version(), &mut self.link.out)
+        {
+            tracing::warn!(%error, "DISCONNECT cannot be written");
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.link.out.len() < self.shared.limits.write_buffer_bytes_max
+    }
+
+    fn is_stalled(&self, now: Now) -> bool {
+        !self.link.out.is_empty() && self.stall_deadline() <= now
+    }
+
+    fn stall_deadline(&self) -> Now {
+        let patience = self.shared.limits.write_stall_timeout.as_millis();
+        self.last_write.plus_millis(u64::try_from(patience).unwrap_or(u64::MAX))
+    }
+
+    /// Sets the timer if it would go off too late. One that goes off too early is set again then, which is cheaper than
+    /// moving it with every packet.
+    fn arm(&self, sleep: &mut Pin<Box<Sleep>>, armed: &mut Option<Now>, attachment: &Attachment, now: Now) {
+        let stall = (!self.link.out.is_empty()).then(|| self.stall_deadline());
+        let deadline = match (attachment.next_timeout(), stall) {
+            (Some(timeout), Some(stall)) => timeout.min(stall),
+            (timeout, stall) => match timeout.or(stall) {
+                Some(deadline) => deadline,
+                None => return,
+            },
+        };
+        if armed.is_none_or(|at| deadline < at) {
+            *armed = Some(deadline);
+            sleep.as_mut().reset(Instant::now() + Duration::from_millis(now.millis_until(deadline)));
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Sockets, the connection loop and the order of start and end (floor 4).
+mod admission;
+mod connection;
+mod link;
+mod opening;
+mod settings;
+mod timers;
+
+use crate::broker::{Broker, Committer};
+use crate::clock::{Clock, seed};
+use crate::codec;
+use crate::config::Config;
+use crate::session::Close;
+use admission::{Admission, Pass};
+use connection::Connection;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Why the broker cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error("listener.address: {address}: {source}; stop the other program or choose another address")]
+    Bind { address: SocketAddr, source: std::io::Error },
+}
+
+/// What all connections of this server share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub broker: Arc<Broker>,
+    pub clock: Clock,
+    pub decoding: codec::Limits,
+    pub limits: settings::LinkLimits,
+    pub admission: Admission,
+}
+
+/// Runs the broker until `shutdown` resolves: then it stops accepting, tells its clients, and returns.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
+    let listeners = config
+        .listeners
+        .iter()
+        .map(|listener| bind(listener.address).map(|socket| (socket, listener.allow_anonymous)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let shared = Arc::new(Shared {
+        broker: Broker::new(settings::broker(&config, seed()), Arc::new(Committer::memory())),
+        clock: Clock::start(),
+        decoding: settings::decoding(&config),
+        limits: settings::link(&config),
+        admission: Admission::new(&config.limits),
+    });
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        durability = "memory",
+        "state is kept in memory: messages and sessions end with this process"
+    );
+    let (stop, stopped) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    for (socket, allow_anonymous) in listeners {
+        tasks.spawn(accept(shared.clone(), socket, allow_anonymous, stopped.clone()));
+    }
+    tasks.spawn(timers::run(shared.clone(), config.sys.interval_s, stopped));
+    shutdown.await;
+    tracing::info!("shutting down: clients are told, state is kept");
+    stop.send_replace(true);
+    let grace = Duration::from_millis(config.shutdown_grace_ms);
+    if tokio::time::timeout(grace, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
+        tracing::warn!("some connections did not end within shutdown_grace_ms and were cut");
+    }
+    Ok(())
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, ServerError> {
+    let open = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(1024)?;
+        TcpListener::from_std(socket.into())
+    };
+    open().map_err(|source| ServerError::Bind { address, source })
+}
+
+/// Accepts connections until told to stop, then waits for those it has.
+async fn accept(shared: Arc<Shared>, listener: TcpListener, allow_anonymous: bool, mut stopped: watch::Receiver<bool>) {
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, allow_anonymous, "listening");
+    }
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, address)) => {
+                    if let Some(pass) = shared.admission.admit(address.ip(), &shared.broker.counters) {
+                        connections.spawn(serve(shared.clone(), stream, address, allow_anonymous, pass));
+                    }
+                }
+                Err(error) => {
+                    // Out of file descriptors, most often: connections that end make room.
+                    tracing::warn!(%error, "cannot accept a connection; raise the limit of open files");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+            _ = stopped.changed() => break,
+        }
+    }
+    drop(listener);
+    while !connections.is_empty() {
+        shared.broker.close_all(Close::Shutdown);
+        // A connection that was just opening may have missed the call.
+        let _ = tokio::time::timeout(Duration::from_millis(200), connections.join_next()).await;
+    }
+}
+
+async fn serve(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    address: SocketAddr,
+    allow_anonymous: bool,
+    pass: Pass,
+) {
+    // A lone small packet must not wait for an acknowledgement of the one before.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%address, %error, "the client was gone before it was served");
+        return;
+    }
+    Connection::new(shared, stream, address).serve(allow_anonymous).await;
+    drop(pass);
+}

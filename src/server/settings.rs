@@ -1,0 +1,76 @@
+//! From the configuration to what each floor needs.
+use crate::broker::{MailboxLimits, Settings};
+use crate::codec;
+use crate::config::Config;
+use crate::session::{Features, Limits};
+use std::time::Duration;
+
+/// Limits of the connection loop.
+#[derive(Debug, Clone)]
+pub(crate) struct LinkLimits {
+    pub connect_timeout: Duration,
+    /// Bytes written but not taken by the peer above which nothing more is prepared for it.
+    pub write_buffer_bytes_max: usize,
+    /// How long the peer may take none of them.
+    pub write_stall_timeout: Duration,
+}
+
+pub(super) fn link(config: &Config) -> LinkLimits {
+    let limits = &config.limits;
+    LinkLimits {
+        connect_timeout: Duration::from_millis(limits.connect_timeout_ms),
+        write_buffer_bytes_max: limits.write_buffer_bytes_max,
+        write_stall_timeout: Duration::from_millis(limits.write_stall_timeout_ms),
+    }
+}
+
+pub(super) fn decoding(config: &Config) -> codec::Limits {
+    let limits = &config.limits;
+    codec::Limits {
+        packet_bytes_max: limits.packet_bytes_max,
+        connect_bytes_max: limits.connect_bytes_max,
+        user_properties_max: limits.user_properties_max,
+        topic_bytes_max: limits.topic_bytes_max,
+        topic_levels_max: limits.topic_levels_max,
+    }
+}
+
+pub(super) fn broker(config: &Config, seed: u64) -> Settings {
+    let (limits, mqtt) = (&config.limits, &config.mqtt);
+    Settings {
+        limits: Limits {
+            packet_bytes_max: limits.packet_bytes_max,
+            client_id_bytes_max: limits.client_id_bytes_max,
+            topic_bytes_max: limits.topic_bytes_max,
+            topic_levels_max: limits.topic_levels_max,
+            subscriptions_max: limits.subscriptions_per_session_max,
+            receive_max: limits.receive_max,
+            in_flight_max: limits.in_flight_max,
+            queued_messages_max: limits.queued_messages_max,
+            queued_bytes_max: limits.queued_bytes_max,
+            topic_aliases_max: limits.topic_aliases_max,
+            topic_aliases_outbound_max: limits.topic_aliases_outbound_max,
+            session_expiry_s_max: limits.session_expiry_s_max,
+            session_expiry_311_s: mqtt.session_expiry_311_s,
+            keep_alive_s_max: limits.keep_alive_s_max,
+            on_full: config.queue.on_full.into(),
+            refused_311: config.queue.refused_311.into(),
+        },
+        features: Features {
+            maximum_qos: mqtt.maximum_qos,
+            retain: mqtt.retain,
+            wildcard_subscriptions: mqtt.wildcard_subscriptions,
+            subscription_identifiers: mqtt.subscription_identifiers,
+            shared_subscriptions: mqtt.shared_subscriptions,
+            durability: mqtt.durability_property.then_some("memory"),
+        },
+        mailbox_limits: MailboxLimits {
+            messages_max: limits.mailbox_messages_max,
+            bytes_max: limits.mailbox_bytes_max,
+        },
+        retained_messages_max: limits.retained_messages_max,
+        retained_bytes_max: limits.retained_bytes_max,
+        shared_strategy: mqtt.shared_strategy.into(),
+        seed,
+    }
+}
