@@ -16,7 +16,7 @@ use std::thread;
 
 use common::broker::Broker;
 use wire::case::{Case, Exception, Row, rows};
-use wire::plan::{BROKERS, Place, place};
+use wire::plan::{BROKERS, LeftOut, Place, place};
 use wire::play::{Outcome, play};
 
 /// Cases spend their time waiting for silence, so many more fit at once than there are cores.
@@ -40,20 +40,21 @@ struct Planned {
 }
 
 /// Cases to run, and the reason of each one that is not.
-fn plan(broker_runs_already: bool) -> (Vec<Planned>, Vec<(String, &'static str)>) {
+fn plan(broker_runs_already: bool) -> (Vec<Planned>, Vec<(String, String)>) {
     let only = std::env::var("WIRE_ONLY").ok();
     let only: Option<BTreeSet<&str>> = only.as_deref().map(|ids| ids.split(',').map(str::trim).collect());
     let run_long = std::env::var("VOWMQ_LONG").is_ok_and(|value| value == "1");
+    let left_out: Vec<LeftOut> = rows("wire-left-out.csv");
     let (mut planned, mut skipped) = (Vec::new(), Vec::new());
     for row in rows::<Row>("wire-cases.csv") {
         if only.as_ref().is_some_and(|ids| !ids.contains(row.id.as_str())) {
             continue;
         }
         let case = Case::parse(row).unwrap_or_else(|why| panic!("{why}"));
-        match place(&case, run_long).unwrap_or_else(|why| panic!("{why}")) {
+        match place(&case, &left_out, run_long).unwrap_or_else(|why| panic!("{why}")) {
             Place::Skipped(reason) => skipped.push((case.row.id, reason)),
             Place::Broker(1..) if broker_runs_already => {
-                skipped.push((case.row.id, "needs a broker set up for it, and the broker was given"));
+                skipped.push((case.row.id, "needs a broker set up for it, and the broker was given".to_owned()));
             }
             Place::Broker(broker) => planned.push(Planned { case, broker }),
         }
@@ -107,12 +108,12 @@ struct Report {
     otherwise: Vec<String>,
     excused: Vec<String>,
     failed: Vec<String>,
-    skipped: BTreeMap<&'static str, usize>,
+    skipped: BTreeMap<String, usize>,
     every_case: Vec<String>,
 }
 
 impl Report {
-    fn new(planned: &[Planned], outcomes: &BTreeMap<usize, Outcome>, skipped: &[(String, &'static str)]) -> Report {
+    fn new(planned: &[Planned], outcomes: &BTreeMap<usize, Outcome>, skipped: &[(String, String)]) -> Report {
         let exceptions: Vec<Exception> = rows("wire-exceptions.csv");
         let mut report = Report::default();
         for (index, planned) in planned.iter().enumerate() {
@@ -137,7 +138,7 @@ impl Report {
             }
         }
         for (_, reason) in skipped {
-            *report.skipped.entry(reason).or_default() += 1;
+            *report.skipped.entry(reason.clone()).or_default() += 1;
         }
         report
     }
