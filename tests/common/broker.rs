@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 const READY_WITHIN: Duration = Duration::from_secs(15);
 const CONNECT_AGAIN_AFTER: Duration = Duration::from_millis(20);
+const ATTEMPTS_MAX: u32 = 3;
 const LOG_LINES_SHOWN: usize = 60;
 
 /// A running broker on 127.0.0.1. Dropping it kills the process and removes its data.
@@ -26,6 +27,19 @@ impl Broker {
     /// Starts the broker under test with anonymous access and `extra_toml` appended to its configuration. Returns once
     /// the port takes connections. `VOWMQ_BIN` puts another binary in place of the one cargo built.
     pub fn start(extra_toml: &str) -> Broker {
+        let mut attempt = 1;
+        loop {
+            let mut broker = Broker::launch(extra_toml);
+            match broker.wait_until_ready() {
+                Ok(()) => return broker,
+                // A port that was free a moment ago may have been taken since.
+                Err(_) if attempt < ATTEMPTS_MAX => attempt += 1,
+                Err(why) => panic!("the broker did not start, {attempt} times: {why}"),
+            }
+        }
+    }
+
+    fn launch(extra_toml: &str) -> Broker {
         let directory = tempfile::tempdir().expect("a temporary directory for the broker");
         let port = free_port();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -46,19 +60,24 @@ impl Broker {
             .stderr(log)
             .spawn()
             .unwrap_or_else(|error| panic!("{program} does not start: {error}"));
-        let mut broker = Broker { address, port, process, directory };
-        broker.wait_until_ready();
-        broker
+        Broker { address, port, process, directory }
     }
 
-    fn wait_until_ready(&mut self) {
+    fn wait_until_ready(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + READY_WITHIN;
-        while let Err(refusal) = TcpStream::connect(self.address) {
+        loop {
+            let answer = TcpStream::connect(self.address);
+            // Asked after connecting: if the process is gone, somebody else answered.
             if let Some(status) = self.process.try_wait().expect("our own child can be asked for its status") {
-                panic!("the broker ended before it listened: {status}");
+                return Err(format!("it ended before it listened on port {}: {status}", self.port));
             }
-            assert!(Instant::now() < deadline, "port {} does not answer: {refusal}", self.port);
-            std::thread::sleep(CONNECT_AGAIN_AFTER);
+            match answer {
+                Ok(_) => return Ok(()),
+                Err(refusal) if Instant::now() > deadline => {
+                    return Err(format!("port {} does not answer: {refusal}", self.port));
+                }
+                Err(_) => std::thread::sleep(CONNECT_AGAIN_AFTER),
+            }
         }
     }
 
