@@ -1,0 +1,115 @@
+//! A broker process for one test: its own port, its own data directory, its log shown if the test fails.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+const READY_WITHIN: Duration = Duration::from_secs(15);
+const CONNECT_AGAIN_AFTER: Duration = Duration::from_millis(20);
+const ATTEMPTS_MAX: u32 = 3;
+const LOG_LINES_SHOWN: usize = 60;
+
+/// A running broker on 127.0.0.1. Dropping it kills the process and removes its data.
+pub struct Broker {
+    pub address: SocketAddr,
+    pub port: u16,
+    process: Child,
+    /// Held for its Drop: the directory with configuration, log and data goes when the broker goes.
+    directory: TempDir,
+}
+
+impl Broker {
+    /// Starts the broker under test with anonymous access and `extra_toml` appended to its configuration. Returns once
+    /// the port takes connections. `VOWMQ_BIN` puts another binary in place of the one cargo built.
+    pub fn start(extra_toml: &str) -> Broker {
+        let mut attempt = 1;
+        loop {
+            let mut broker = Broker::launch(extra_toml);
+            match broker.wait_until_ready() {
+                Ok(()) => return broker,
+                // A port that was free a moment ago may have been taken since.
+                Err(_) if attempt < ATTEMPTS_MAX => attempt += 1,
+                Err(why) => panic!("the broker did not start, {attempt} times: {why}"),
+            }
+        }
+    }
+
+    fn launch(extra_toml: &str) -> Broker {
+        let directory = tempfile::tempdir().expect("a temporary directory for the broker");
+        let port = free_port();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let config = directory.path().join("vowmq.toml");
+        let data = directory.path().join("data");
+        let text = format!(
+            "data_dir = \"{}\"\n\n[[listener]]\naddress = \"{address}\"\nallow_anonymous = true\n\n{extra_toml}\n",
+            data.display()
+        );
+        fs::write(&config, text).expect("the broker's configuration can be written");
+        let log = File::create(directory.path().join("log")).expect("the broker's log can be created");
+        let program = std::env::var("VOWMQ_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_vowmq").to_owned());
+        let process = Command::new(&program)
+            .arg("--config")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("the log's handle can be shared"))
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program} does not start: {error}"));
+        Broker { address, port, process, directory }
+    }
+
+    fn wait_until_ready(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + READY_WITHIN;
+        loop {
+            let answer = TcpStream::connect(self.address);
+            // Asked after connecting: if the process is gone, somebody else answered.
+            if let Some(status) = self.process.try_wait().expect("our own child can be asked for its status") {
+                return Err(format!("it ended before it listened on port {}: {status}", self.port));
+            }
+            match answer {
+                Ok(_) => return Ok(()),
+                Err(refusal) if Instant::now() > deadline => {
+                    return Err(format!("port {} does not answer: {refusal}", self.port));
+                }
+                Err(_) => std::thread::sleep(CONNECT_AGAIN_AFTER),
+            }
+        }
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+
+    fn show_log(&self) {
+        let log = fs::read_to_string(self.log_path()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let shown = &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..];
+        eprintln!("--- log of the broker on port {}, last {} lines", self.port, shown.len());
+        for line in shown {
+            eprintln!("{line}");
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let killed: io::Result<()> = self.process.kill();
+        let ended = self.process.wait();
+        if std::thread::panicking() {
+            self.show_log();
+            if let (Err(error), _) | (_, Err(error)) = (killed, ended) {
+                eprintln!("the broker on port {} could not be ended: {error}", self.port);
+            }
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("127.0.0.1 has a free port");
+    probe.local_addr().expect("a bound socket has an address").port()
+}

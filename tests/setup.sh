@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Installs the MQTT clients the tests use: mosquitto_pub and mosquitto_sub, paho-mqtt and aiomqtt (Python), mqtt (Node).
+# Quick when all is there already; only what misses is fetched.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+apt_updated=no
+apt_install() {
+    local as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        as_root=(sudo)
+    fi
+    if [ "$apt_updated" = no ]; then
+        "${as_root[@]}" apt-get update -qq
+        apt_updated=yes
+    fi
+    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "$@"
+}
+
+if ! command -v mosquitto_pub >/dev/null || ! command -v mosquitto_sub >/dev/null; then
+    apt_install mosquitto-clients
+fi
+if ! command -v python3 >/dev/null || ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+    apt_install python3 python3-venv
+fi
+if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+    apt_install nodejs npm
+fi
+
+venv=target/clients-venv
+if ! cmp -s tests/clients/requirements.txt "$venv/installed.txt"; then
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/clients/requirements.txt
+    cp tests/clients/requirements.txt "$venv/installed.txt"
+fi
+
+modules=tests/clients/node_modules
+if ! cmp -s tests/clients/package-lock.json "$modules/installed.json"; then
+    npm ci --prefix tests/clients --no-audit --no-fund --loglevel=error
+    cp tests/clients/package-lock.json "$modules/installed.json"
+fi
