@@ -5,9 +5,12 @@
 #![forbid(unsafe_code)]
 
 pub mod broker;
+pub mod clock;
 pub mod codec;
+pub mod config;
 pub mod packet;
 pub mod routing;
+pub mod server;
 pub mod session;
 pub mod store;
 pub mod types;

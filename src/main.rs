@@ -1,1 +1,147 @@
-fn main() {}
+//! Arguments, logging and exit codes; everything else is in the library.
+#![forbid(unsafe_code)]
+use clap::{Parser, Subcommand};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+use vowmq::config::{Config, LogFormat, Mistake, Sources};
+
+/// VowMQ: an MQTT 3.1.1 and 5.0 broker whose acknowledgements are vows.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "\
+Examples:
+  vowmq                                  serve with conf/vowmq.toml, or with the defaults if it is not there
+  vowmq --config /etc/vowmq.toml         serve with this file
+  vowmq check --config /etc/vowmq.toml   look for mistakes and print the settings in force
+  VOWMQ_LIMITS__PACKET_BYTES_MAX=65536 vowmq"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The conf file [default: conf/vowmq.toml, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the broker keeps its state
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Listen on this address alone, anonymously if it is this machine's own
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// error, warn, info, debug or trace
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// auto, human or json
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Look for mistakes in the configuration and print the settings in force
+    Check,
+}
+
+/// The configuration, or what was asked for, is wrong.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config = match Config::load(&sources(&arguments)) {
+        Ok(config) => config,
+        Err(mistakes) => return tell(&mistakes),
+    };
+    match arguments.command {
+        Some(Command::Check) => check(&config),
+        None => serve(config),
+    }
+}
+
+fn sources(arguments: &Arguments) -> Sources {
+    let default_file = Path::new("conf/vowmq.toml");
+    let file = arguments.config.clone().or_else(|| default_file.exists().then(|| default_file.to_owned()));
+    let flags = [
+        ("--data-dir", "data_dir", &arguments.data_dir),
+        ("--listen", "listen", &arguments.listen),
+        ("--log-level", "log.level", &arguments.log_level),
+        ("--log-format", "log.format", &arguments.log_format),
+    ];
+    let flags = flags.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.clone()?)));
+    let environment = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok()?;
+        Some((name, value.to_string_lossy().into_owned()))
+    });
+    Sources { file, environment: environment.collect(), flags: flags.collect() }
+}
+
+fn tell(mistakes: &[Mistake]) -> ExitCode {
+    for mistake in mistakes {
+        eprintln!("vowmq: {mistake}");
+    }
+    ExitCode::from(EXIT_USAGE)
+}
+
+fn check(config: &Config) -> ExitCode {
+    print!("{}", config.to_toml());
+    for warning in config.warnings() {
+        eprintln!("vowmq: warning: {warning}");
+    }
+    ExitCode::SUCCESS
+}
+
+fn serve(config: Config) -> ExitCode {
+    start_logging(&config);
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if config.worker_threads > 0 {
+        builder.worker_threads(config.worker_threads);
+    }
+    let runtime = match builder.enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("vowmq: cannot start threads: {error}; lower worker_threads or raise the process limits");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(vowmq::server::run(config, stop_signal())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vowmq: {error}");
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
+}
+
+fn start_logging(config: &Config) {
+    let filter = EnvFilter::new(&config.log.level);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    match config.log.format {
+        LogFormat::Json => builder.json().init(),
+        LogFormat::Auto | LogFormat::Human => builder.with_ansi(std::io::stderr().is_terminal()).init(),
+    }
+}
+
+/// Resolves at SIGTERM or SIGINT; a second one ends the process at once.
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals cannot be handled; the broker can only be killed");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        std::process::exit(1);
+    });
+}

@@ -20,7 +20,7 @@ enum Plain<S> {
     #[default]
     Nobody,
     One(Subscription<S>),
-    Many(Box<BTreeMap<SessionKey, Subscription<S>>>),
+    Many(BTreeMap<SessionKey, Subscription<S>>),
 }
 
 /// What adding a subscription did.
@@ -94,7 +94,7 @@ impl<S: Subscriber> Plain<S> {
             }
             Self::One(only) => {
                 let both = BTreeMap::from([(only.key(), only), (subscription.key(), subscription)]);
-                (Self::Many(Box::new(both)), Change::New)
+                (Self::Many(both), Change::New)
             }
             Self::Many(mut many) => {
                 let replaced = many.insert(subscription.key(), subscription.clone());

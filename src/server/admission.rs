@@ -76,8 +76,7 @@ mod tests {
 
     #[test]
     fn connections_are_limited_in_all_and_per_address_and_make_room_when_they_end() {
-        let limits =
-            config::Limits { connections_max: 3, connections_per_address_max: 2, ..config::Limits::default() };
+        let limits = config::Limits { connections_max: 3, connections_per_address_max: 2, ..config::Limits::default() };
         let (admission, counters) = (Admission::new(&limits), Counters::default());
         let admit = |last| admission.admit(IpAddr::from([127, 0, 0, last]), &counters);
         let first = admit(1);

@@ -20,7 +20,7 @@ const READ_BYTES: usize = 64 << 10;
 
 thread_local! {
     /// The buffer that links of this thread read into, lent for the time of one read.
-    static SCRATCH: RefCell<BytesMut> = const { RefCell::new(BytesMut::new()) };
+    static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::new());
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {

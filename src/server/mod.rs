@@ -120,13 +120,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, allow_anonymous: boo
     }
 }
 
-async fn serve(
-    shared: Arc<Shared>,
-    stream: TcpStream,
-    address: SocketAddr,
-    allow_anonymous: bool,
-    pass: Pass,
-) {
+async fn serve(shared: Arc<Shared>, stream: TcpStream, address: SocketAddr, allow_anonymous: bool, pass: Pass) {
     // A lone small packet must not wait for an acknowledgement of the one before.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%address, %error, "the client was gone before it was served");

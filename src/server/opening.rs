@@ -63,10 +63,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn refuse(&mut self, violation: &Violation, version: Option<Version>) {
         let Some(version) = version else { return };
         // 3.1.1 has return codes for five reasons only; a malformed CONNECT is closed without one.
-        let is_tellable = version.is_v5() || !matches!(
-            violation.reason,
-            ReasonCode::MalformedPacket | ReasonCode::ProtocolError | ReasonCode::PacketTooLarge
-        );
+        let is_tellable = version.is_v5()
+            || !matches!(
+                violation.reason,
+                ReasonCode::MalformedPacket | ReasonCode::ProtocolError | ReasonCode::PacketTooLarge
+            );
         if !is_tellable {
             return;
         }

@@ -1,8 +1,11 @@
 //! From the configuration to what each floor needs.
 use crate::broker::{MailboxLimits, Settings};
 use crate::codec;
+use crate::config;
 use crate::config::Config;
-use crate::session::{Features, Limits};
+use crate::routing::Strategy;
+use crate::session::{Features, Limits, OnFull, Refused311};
+use crate::types::QoS;
 use std::time::Duration;
 
 /// Limits of the connection loop.
@@ -53,11 +56,11 @@ pub(super) fn broker(config: &Config, seed: u64) -> Settings {
             session_expiry_s_max: limits.session_expiry_s_max,
             session_expiry_311_s: mqtt.session_expiry_311_s,
             keep_alive_s_max: limits.keep_alive_s_max,
-            on_full: config.queue.on_full.into(),
-            refused_311: config.queue.refused_311.into(),
+            on_full: on_full(config.queue.on_full),
+            refused_311: refused_311(config.queue.refused_311),
         },
         features: Features {
-            maximum_qos: mqtt.maximum_qos,
+            maximum_qos: QoS::from_bits(mqtt.maximum_qos).unwrap_or(QoS::ExactlyOnce),
             retain: mqtt.retain,
             wildcard_subscriptions: mqtt.wildcard_subscriptions,
             subscription_identifiers: mqtt.subscription_identifiers,
@@ -70,7 +73,31 @@ pub(super) fn broker(config: &Config, seed: u64) -> Settings {
         },
         retained_messages_max: limits.retained_messages_max,
         retained_bytes_max: limits.retained_bytes_max,
-        shared_strategy: mqtt.shared_strategy.into(),
+        shared_strategy: strategy(mqtt.shared_strategy),
         seed,
+    }
+}
+
+fn on_full(setting: config::OnFull) -> OnFull {
+    match setting {
+        config::OnFull::Refuse => OnFull::Refuse,
+        config::OnFull::DropNewest => OnFull::DropNewest,
+        config::OnFull::DropOldest => OnFull::DropOldest,
+    }
+}
+
+fn refused_311(setting: config::Refused) -> Refused311 {
+    match setting {
+        config::Refused::Withhold => Refused311::Withhold,
+        config::Refused::Disconnect => Refused311::Disconnect,
+    }
+}
+
+fn strategy(setting: config::SharedStrategy) -> Strategy {
+    match setting {
+        config::SharedStrategy::RoundRobin => Strategy::RoundRobin,
+        config::SharedStrategy::LeastInFlight => Strategy::LeastInFlight,
+        config::SharedStrategy::Sticky => Strategy::Sticky,
+        config::SharedStrategy::Random => Strategy::Random,
     }
 }

@@ -12,9 +12,8 @@ pub(super) async fn run(shared: Arc<Shared>, sys_interval_s: u64, mut stopped: w
     loop {
         let now = shared.clock.now();
         broker.handle_timeouts(now);
-        let until_next = broker.next_timeout().map_or(Duration::from_secs(3600), |at| {
-            Duration::from_millis(now.millis_until(at))
-        });
+        let until_next =
+            broker.next_timeout().map_or(Duration::from_secs(3600), |at| Duration::from_millis(now.millis_until(at)));
         tokio::select! {
             () = tokio::time::sleep(until_next) => {}
             () = poll_fn(|context| broker.poll_earlier_timeout(context)) => {}

@@ -1,0 +1,231 @@
+//! From files, variables and flags to one checked [`Config`].
+//!
+//! The layers are laid over each other by the `config` crate. Before that every key of every layer is tried alone on
+//! top of the defaults, so that each mistake is found at once and told with where it stands.
+use super::{Config, Listener, Mistake};
+use config::{File, FileFormat};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use toml::{Table, Value};
+
+/// Where settings come from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The conf file; `None` is none.
+    pub file: Option<PathBuf>,
+    /// Environment variables, all of them: those that begin with `VOWMQ_` count.
+    pub environment: Vec<(String, String)>,
+    /// Flag, key and value.
+    pub flags: Vec<(&'static str, &'static str, String)>,
+}
+
+/// One setting of one layer.
+struct Setting {
+    source: String,
+    key: String,
+    value: Value,
+}
+
+const PREFIX: &str = "VOWMQ_";
+
+impl Config {
+    /// Reads all layers. Every mistake is reported, not just the first.
+    pub fn load(sources: &Sources) -> Result<Self, Vec<Mistake>> {
+        let mut mistakes = Vec::new();
+        let mut settings = file_settings(sources, &mut mistakes);
+        settings.extend(environment_settings(&sources.environment));
+        settings.extend(sources.flags.iter().map(|(flag, key, value)| Setting {
+            source: (*flag).to_owned(),
+            key: (*key).to_owned(),
+            value: literal(value),
+        }));
+        for setting in &mut settings {
+            mistakes.extend(setting.check());
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        let config = merge(&settings).map_err(|mistake| vec![mistake])?;
+        let faults = config.faults().into_iter().map(|(key, what, fix)| {
+            let source = settings
+                .iter()
+                .rev()
+                .find(|setting| setting.key == key || key.starts_with(&format!("{}.", setting.key)));
+            let source = source.map_or("defaults".to_owned(), |setting| setting.source.clone());
+            Mistake { source, key: Some(key), what, fix }
+        });
+        let faults: Vec<_> = faults.collect();
+        if faults.is_empty() { Ok(config) } else { Err(faults) }
+    }
+
+    /// The effective settings, as a conf file.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("settings are plain tables, numbers and texts")
+    }
+}
+
+fn file_settings(sources: &Sources, mistakes: &mut Vec<Mistake>) -> Vec<Setting> {
+    let Some(path) = &sources.file else { return Vec::new() };
+    let source = path.display().to_string();
+    let mut fail = |what: String, fix: &str| {
+        mistakes.push(Mistake { source: source.clone(), key: None, what, fix: fix.to_owned() });
+        Vec::new()
+    };
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => return fail(error.to_string(), "name a file that can be read with --config"),
+    };
+    match text.parse::<Table>() {
+        Ok(table) => {
+            let mut settings = Vec::new();
+            flatten(&source, "", table, &mut settings);
+            settings
+        }
+        Err(error) => {
+            let at = error.span().map_or(0, |span| span.start);
+            let line = 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count();
+            fail(format!("line {line}: {}", error.message()), "see https://toml.io for how to write it")
+        }
+    }
+}
+
+/// `VOWMQ_LIMITS__PACKET_BYTES_MAX` sets `limits.packet_bytes_max`; `VOWMQ_LISTEN` sets one anonymous listener.
+fn environment_settings(environment: &[(String, String)]) -> impl Iterator<Item = Setting> {
+    environment.iter().filter_map(|(name, value)| {
+        let key = name.strip_prefix(PREFIX)?.to_lowercase().replace("__", ".");
+        Some(Setting { source: name.clone(), key, value: literal(value) })
+    })
+}
+
+/// A number or truth value if it looks like one, otherwise a text.
+fn literal(value: &str) -> Value {
+    match value.parse::<i64>() {
+        Ok(number) => Value::Integer(number),
+        Err(_) => value.parse::<bool>().map_or_else(|_| Value::String(value.to_owned()), Value::Boolean),
+    }
+}
+
+fn flatten(source: &str, prefix: &str, table: Table, settings: &mut Vec<Setting>) {
+    for (name, value) in table {
+        let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+        match value {
+            Value::Table(table) => flatten(source, &key, table, settings),
+            value => settings.push(Setting { source: source.to_owned(), key, value }),
+        }
+    }
+}
+
+impl Setting {
+    /// Tries the setting alone on top of the defaults.
+    fn check(&mut self) -> Option<Mistake> {
+        let told = |key: &str, what: String, fix: String| {
+            Some(Mistake { source: self.source.clone(), key: Some(key.to_owned()), what, fix })
+        };
+        if self.key == "listen" {
+            let Some(address) = self.value.as_str().and_then(|text| text.parse::<SocketAddr>().ok()) else {
+                return told("listen", format!("{} is no address", self.value), "write e.g. 127.0.0.1:1883".into());
+            };
+            let listener = Listener { address, allow_anonymous: address.ip().is_loopback() };
+            self.value = Value::Array(vec![Value::try_from(listener).expect("a listener is a plain table")]);
+            self.key = "listener".to_owned();
+            return None;
+        }
+        let known = known_keys();
+        let Some(default) = known.iter().find(|(key, _)| *key == self.key).map(|(_, default)| default) else {
+            return told(&self.key, "unknown key".into(), nearest(&self.key, &known));
+        };
+        if let (Value::Array(listeners), "listener") = (&self.value, self.key.as_str()) {
+            return listeners.iter().find_map(|listener| self.check_listener(listener));
+        }
+        let mut table = Table::try_from(Config::default()).expect("settings are plain tables");
+        put(&mut table, &self.key, self.value.clone());
+        match table.try_into::<Config>() {
+            Ok(_) => None,
+            Err(error) => {
+                let name = self.key.rsplit('.').next().unwrap_or(&self.key);
+                let what = format!("{}: {}", self.value, error.message());
+                told(&self.key, what, format!("write e.g. {name} = {default}"))
+            }
+        }
+    }
+
+    fn check_listener(&self, listener: &Value) -> Option<Mistake> {
+        let told = |key: String, what: String, fix: String| {
+            Some(Mistake { source: self.source.clone(), key: Some(key), what, fix })
+        };
+        let Value::Table(table) = listener else {
+            return told("listener".into(), "not a table".into(), "write [[listener]] above its settings".into());
+        };
+        const KNOWN: [&str; 2] = ["address", "allow_anonymous"];
+        if let Some(unknown) = table.keys().find(|key| !KNOWN.contains(&key.as_str())) {
+            let known = KNOWN.map(|key| (format!("listener.{key}"), Value::Boolean(true)));
+            let key = format!("listener.{unknown}");
+            let fix = nearest(&key, &known);
+            return told(key, "unknown key".into(), fix);
+        }
+        if let Err(error) = listener.clone().try_into::<Listener>() {
+            let key = if table.get("allow_anonymous").is_some_and(|value| !value.is_bool()) {
+                "listener.allow_anonymous"
+            } else {
+                "listener.address"
+            };
+            let what = match table.get("address") {
+                Some(address) => format!("{address}: {}", error.message()),
+                None => "missing".into(),
+            };
+            let fix = "write e.g. address = \"127.0.0.1:1883\" and allow_anonymous = true";
+            return told(key.into(), what, fix.into());
+        }
+        None
+    }
+}
+
+/// Every key with its default.
+fn known_keys() -> Vec<(String, Value)> {
+    let mut settings = Vec::new();
+    flatten("", "", Table::try_from(Config::default()).expect("settings are plain tables"), &mut settings);
+    settings.into_iter().map(|setting| (setting.key, setting.value)).collect()
+}
+
+fn nearest(key: &str, known: &[(String, Value)]) -> String {
+    let likeness = |other: &str| strsim::jaro_winkler(key, other);
+    let best = known.iter().max_by(|(a, _), (b, _)| likeness(a).total_cmp(&likeness(b)));
+    match best {
+        Some((best, _)) if likeness(best) > 0.75 => format!("did you mean {best}?"),
+        _ => "see conf/vowmq.toml for all keys".to_owned(),
+    }
+}
+
+fn put(table: &mut Table, key: &str, value: Value) {
+    match key.split_once('.') {
+        None => {
+            table.insert(key.to_owned(), value);
+        }
+        Some((head, rest)) => {
+            if let Some(Value::Table(inner)) = table.get_mut(head) {
+                put(inner, rest, value);
+            }
+        }
+    }
+}
+
+/// Lays the settings over the defaults, later ones over earlier ones.
+fn merge(settings: &[Setting]) -> Result<Config, Mistake> {
+    let mut builder =
+        config::Config::builder().add_source(File::from_str(&Config::default().to_toml(), FileFormat::Toml));
+    for setting in settings {
+        let mut table = Table::new();
+        let mut parts = setting.key.rsplit('.');
+        table.insert(parts.next().unwrap_or_default().to_owned(), setting.value.clone());
+        for part in parts {
+            table = Table::from_iter([(part.to_owned(), Value::Table(table))]);
+        }
+        builder = builder.add_source(File::from_str(&table.to_string(), FileFormat::Toml));
+    }
+    builder.build().and_then(config::Config::try_deserialize).map_err(|error| Mistake {
+        source: "settings".to_owned(),
+        key: None,
+        what: error.to_string(),
+        fix: "see conf/vowmq.toml for all keys".to_owned(),
+    })
+}

@@ -1,0 +1,10 @@
+//! Settings: defaults, under the file, under the environment, under the flags; checked before anything starts.
+//!
+//! conf/vowmq.toml says what each is for.
+mod layers;
+mod mistake;
+mod settings;
+
+pub use layers::Sources;
+pub use mistake::Mistake;
+pub use settings::{Config, Limits, Listener, Log, LogFormat, Mqtt, OnFull, Queue, Refused, SharedStrategy, Sys};
