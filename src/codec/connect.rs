@@ -33,7 +33,8 @@ pub fn version_hint(packet: &[u8]) -> Option<Version> {
     let (_, size) = super::frame::varint(packet.get(1..)?, None).ok()??;
     let body = packet.get(1 + size..)?;
     match (body.get(..6)?, body.get(6)) {
-        (b"\x00\x04MQTT", Some(0..=4)) => Some(Version::V311),
+        // Bridges of some brokers set the highest bit of the level; 3.1.1 is what they speak.
+        (b"\x00\x04MQTT", Some(0..=4 | 0x80..)) => Some(Version::V311),
         (b"\x00\x04MQTT", _) => Some(Version::V5),
         (b"\x00\x06MQIs", _) => Some(Version::V31),
         _ => None,

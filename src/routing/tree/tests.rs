@@ -140,14 +140,20 @@ fn the_generation_rises_when_routes_may_change_and_only_then() {
         let numbered = Subscription { id: Some(3), ..louder.clone() };
         let add = |subscription: &Subscription<Peer>| {
             let subscription = subscription.clone();
-            move |tree: &mut Tree<Peer>| drop(tree.subscribe(&filter(text), subscription.clone()))
+            move |tree: &mut Tree<Peer>| {
+                tree.subscribe(&filter(text), subscription.clone());
+            }
         };
         assert_eq!(step(&mut tree, &add(&plain(1))), 1, "{text}: new");
         assert_eq!(step(&mut tree, &add(&plain(1))), 0, "{text}: the same again");
         assert_eq!(step(&mut tree, &add(&quiet)), 0, "{text}: retain handling routes nothing");
         assert_eq!(step(&mut tree, &add(&louder)), 1, "{text}: another QoS");
         assert_eq!(step(&mut tree, &add(&numbered)), 1, "{text}: another identifier");
-        let leave = |key| move |tree: &mut Tree<Peer>| drop(tree.unsubscribe(&filter(text), SessionKey(key)));
+        let leave = |key| {
+            move |tree: &mut Tree<Peer>| {
+                tree.unsubscribe(&filter(text), SessionKey(key));
+            }
+        };
         assert_eq!(step(&mut tree, &leave(2)), 0, "{text}: never subscribed");
         assert_eq!(step(&mut tree, &leave(1)), 1, "{text}: left");
         assert_eq!(step(&mut tree, &leave(1)), 0, "{text}: left already");
