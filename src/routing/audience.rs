@@ -20,7 +20,8 @@ enum Plain<S> {
     #[default]
     Nobody,
     One(Subscription<S>),
-    Many(BTreeMap<SessionKey, Subscription<S>>),
+    #[expect(clippy::box_collection, reason = "a pointer in place of three keeps the usual audience small")]
+    Many(Box<BTreeMap<SessionKey, Subscription<S>>>),
 }
 
 /// What adding a subscription did.
@@ -94,7 +95,7 @@ impl<S: Subscriber> Plain<S> {
             }
             Self::One(only) => {
                 let both = BTreeMap::from([(only.key(), only), (subscription.key(), subscription)]);
-                (Self::Many(both), Change::New)
+                (Self::Many(Box::new(both)), Change::New)
             }
             Self::Many(mut many) => {
                 let replaced = many.insert(subscription.key(), subscription.clone());
