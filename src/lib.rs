@@ -5,4 +5,5 @@
 #![forbid(unsafe_code)]
 
 pub mod packet;
+pub mod store;
 pub mod types;
