@@ -33,7 +33,7 @@ struct World {
     attempts: u64,
     /// Whether any operation failed since the log was last opened.
     failed: bool,
-    /// Whether a crash may have found a write under way, or a fault still may come.
+    /// Whether the log was closed, and nothing was appended since.
     closed: bool,
 }
 
@@ -113,7 +113,7 @@ impl World {
             assert_eq!(recovery.closed, self.closed, "seed {seed}");
         }
         self.failed = false;
-        self.closed = false;
+        self.closed = recovery.closed;
         self.compare(&found, log.end());
         Some(log)
     }
@@ -181,6 +181,7 @@ impl World {
 
     fn append(&mut self, log: &mut Log) -> Result<(), LogError> {
         self.attempts += 1;
+        self.closed = false;
         let mut bodies = Vec::new();
         let mut group = Group::new();
         for number in 0..=self.seeded.below(5) {

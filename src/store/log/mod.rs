@@ -28,7 +28,7 @@
 //! - The one doubt left: damage to the very last group looks like an unfinished write. A *mark*, a frame without
 //!   records, ends the doubt: [`Log::close`] and [`open`] leave one, and [`Log::guard`] writes one when the log rests.
 //!   So the doubt is confined to a group that was the last at a crash and had not rested, and it is always reported,
-//!   with one exception: a sector that turns to zeros where the header of such a group was.
+//!   with one exception: sectors that turn to zeros where the header of the last group, and the mark behind it, were.
 //! - A segment is left by a *seal*, synced before the next segment's first frame: a lost last segment is noticed.
 //! - A segment gets its name after its header is synced, and loses it (synced too) before it is overwritten: a `.log`
 //!   file with a bad header or a wrong size is damage, never an unfinished preparation.
