@@ -277,3 +277,23 @@ fn a_checkpoint_the_log_does_not_hold_is_refused() {
     assert!(matches!(nothing, Err(LogError::NotContained { .. })));
     assert_eq!(empty.names(), Vec::<String>::new());
 }
+
+/// The proof of damage is found wherever it lies, also across the pieces in which a segment is read.
+#[test]
+fn a_frame_behind_a_bad_one_is_found_at_any_distance() {
+    const PIECE: usize = 1024 * 1024;
+    for distance in (PIECE - 64..=PIECE + 64).step_by(8).chain([2 * PIECE - 32, 2 * PIECE, 3 * PIECE]) {
+        let files = FaultFiles::new(1, 4096);
+        let options = options(4 * PIECE as u64);
+        let (mut log, _, _) = open_all(&files, &options).unwrap();
+        append(&mut log, &[&vec![1; distance - 40]]).unwrap();
+        append(&mut log, &[b"behind"]).unwrap();
+        drop(log);
+        let name = files.names()[0].clone();
+        let mut bytes = files.content(&name);
+        bytes[513] ^= 1;
+        files.put(&name, bytes);
+        let Err(LogError::Damaged { offset, .. }) = open_all(&files, &options) else { panic!("{distance}: dropped") };
+        assert_eq!(offset, 512);
+    }
+}

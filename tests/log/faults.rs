@@ -53,6 +53,8 @@ fn a_failed_write_or_sync_poisons_the_log_and_keeps_what_was_answered_for() {
             assert_eq!(log.end(), end);
             if files.has_power() {
                 assert_eq!(log.reader().read(kept[0].0).unwrap(), kept[0].1, "reading goes on");
+                let never = Lsn::new(end.value() + 32);
+                assert!(matches!(log.reader().read(never), Err(LogError::Unwritten { .. })));
             }
             assert!(matches!(log.close(), Err(LogError::Poisoned)));
             if power_too || !files.has_power() {

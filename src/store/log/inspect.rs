@@ -123,15 +123,9 @@ fn walk_run(
                 return Ok(());
             }
             Step::End(end) => {
-                let segment = &run[end.segment];
                 report.end = Lsn::new(end.position);
                 report.closed = last_run && tail == Some(Kind::Close) && end.unfinished.is_none();
-                report.unfinished = end.unfinished.filter(|_| last_run).map(|unfinished| Discarded {
-                    file: files.path(&segment.name()),
-                    offset: segment.offset(end.position),
-                    lsn: Lsn::new(end.position),
-                    bytes: unfinished.bytes,
-                });
+                report.unfinished = Discarded::at(files, &run[end.segment], &end).filter(|_| last_run);
                 return Ok(());
             }
         }

@@ -43,6 +43,18 @@ pub struct Discarded {
     pub bytes: Option<u64>,
 }
 
+impl Discarded {
+    /// What a start discards where a walk ended, if anything.
+    pub(super) fn at(files: &dyn Files, segment: &Segment, end: &End) -> Option<Self> {
+        end.unfinished.as_ref().map(|unfinished| Self {
+            file: files.path(&segment.name()),
+            offset: segment.offset(end.position),
+            lsn: Lsn::new(end.position),
+            bytes: unfinished.bytes,
+        })
+    }
+}
+
 impl fmt::Display for Discarded {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, offset, lsn, bytes } = self;
@@ -95,12 +107,7 @@ pub fn open<E: Into<Box<dyn Error + Send + Sync>>>(
     files.sync_dir().map_err(LogError::io("sync", files.path("")))?;
 
     let current = chain[end.segment].clone();
-    let discarded = end.unfinished.as_ref().map(|unfinished| Discarded {
-        file: files.path(&current.name()),
-        offset: current.offset(end.position),
-        lsn: Lsn::new(end.position),
-        bytes: unfinished.bytes,
-    });
+    let discarded = Discarded::at(&*files, &current, end);
     let tail = replayed.last.as_ref().map(|last| last.header.kind);
     let recovery = Recovery {
         groups: replayed.groups,
@@ -186,7 +193,8 @@ fn first_segment(files: &Arc<dyn Files>, options: &Options) -> Result<Segment, L
     let name = temporary_name_of(0);
     let done = SpareWork { files: files.clone(), name: name.clone(), recycled: false, header }.run();
     let file = done.outcome?;
-    let named = files.rename(&name, &header.name()).and_then(|()| files.sync_dir());
+    // The directory is synced before the log is handed out.
+    let named = files.rename(&name, &header.name());
     named.map_err(LogError::io("name", files.path(&header.name())))?;
     Ok(Segment { header, file })
 }
