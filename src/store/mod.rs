@@ -1,4 +1,5 @@
 //! Durable state behind one seam (floor 2): groups of records go in, and are on disk when the call returns.
+pub mod log;
 mod memory;
 mod record;
 
