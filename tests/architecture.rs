@@ -162,7 +162,10 @@ fn lower_floors_are_pure() {
         if !pure {
             continue;
         }
-        let found = IMPURE.iter().filter(|word| contains_word(&source.code, word));
+        // The store's engines are where the disk is: their readers on other threads share what the writer moves.
+        let is_store = source.module.first().is_some_and(|module| module == "store");
+        let is_allowed = |word: &str| is_store && ["Mutex", "RwLock"].contains(&word);
+        let found = IMPURE.iter().filter(|word| !is_allowed(word) && contains_word(&source.code, word));
         breaches.extend(found.map(|word| format!("{}: {word}", source.path)));
     }
     assert_none(&breaches, "no async, lock, clock, randomness or log below the broker");

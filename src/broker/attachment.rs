@@ -254,6 +254,7 @@ impl Attachment {
     }
 
     fn publish(&mut self, publication: Publication, batch: &mut Batch) -> ReasonCode {
+        self.broker.counters.publishes_received.add(1);
         if !self.broker.access.may_publish(&publication.message.topic) {
             self.broker.counters.publishes_denied.add(1);
             return ReasonCode::NotAuthorized;

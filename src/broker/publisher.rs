@@ -82,7 +82,6 @@ impl Publisher {
         batch: &mut Batch,
     ) -> ReasonCode {
         let Publication { message, .. } = publication;
-        broker.counters.publishes_received.add(1);
         let route = self.route(broker, &message.topic);
         if route.targets.is_empty() && route.groups.is_empty() && !message.retain {
             return ReasonCode::NoMatchingSubscribers;

@@ -64,7 +64,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     }
     tasks.spawn(timers::run(shared.clone(), config.sys.interval_s, stopped));
     shutdown.await;
-    tracing::info!("shutting down: clients are told, state is kept");
+    tracing::info!("shutting down: clients are told");
     stop.send_replace(true);
     let grace = Duration::from_millis(config.shutdown_grace_ms);
     if tokio::time::timeout(grace, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
