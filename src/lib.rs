@@ -4,5 +4,6 @@
 //! know each other) over `packet` over `types`. See docs/ARCHITECTURE.md.
 #![forbid(unsafe_code)]
 
+pub mod codec;
 pub mod packet;
 pub mod types;

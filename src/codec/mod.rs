@@ -1,0 +1,120 @@
+//! Bytes to packets and back, for MQTT 3.1, 3.1.1 and 5.0, in both directions (floor 2).
+//!
+//! Decoding is strict: what the standard forbids within one packet is a [`Violation`] that names the statement broken.
+//! What depends on the state of a connection, or on who may send a packet, is left to the session: a packet type or
+//! property of the wrong side, a Topic Alias above the maximum, an empty Client Identifier in 3.1.1. Texts, payloads
+//! and properties to be passed on are slices of the frame; nothing is copied.
+//!
+//! Encoding never panics and leaves the output as it was when it fails.
+mod ack;
+mod auth;
+mod connack;
+mod connect;
+mod disconnect;
+mod forward;
+mod frame;
+mod limits;
+mod property;
+mod publish;
+mod reader;
+mod reason;
+mod suback;
+mod subscribe;
+mod writer;
+
+pub use connect::connect_version_hint;
+pub use forward::ForwardProperties;
+pub use frame::frame_len;
+pub use limits::Limits;
+pub use publish::encode_publish;
+pub use writer::EncodeError;
+
+use crate::packet::{Packet, Version};
+use crate::types::Violation;
+use bytes::{Bytes, BytesMut};
+use frame::PacketType;
+use reader::Reader;
+use writer::Writer;
+
+/// Reads one whole packet, as cut out by [`frame_len`], which has checked its length against the limits.
+///
+/// `version` is what the connection's CONNECT agreed on; without one, only a CONNECT may come.
+pub fn decode(frame: Bytes, version: Option<Version>, limits: &Limits) -> Result<Packet, Violation> {
+    let header = frame::whole_header(&frame, version)?;
+    let mut reader = Reader::new(&frame, header.body_at, limits);
+    let packet = match version {
+        None => Packet::Connect(Box::new(connect::decode(&mut reader, &header)?)),
+        Some(version) => decode_body(&header, &mut reader, version)?,
+    };
+    reader.end()?;
+    Ok(packet)
+}
+
+fn decode_body(header: &frame::FixedHeader, reader: &mut Reader<'_>, version: Version) -> Result<Packet, Violation> {
+    Ok(match header.packet_type {
+        PacketType::Connect => Packet::Connect(Box::new(connect::decode(reader, header)?)),
+        PacketType::ConnAck => Packet::ConnAck(Box::new(connack::decode(reader, version)?)),
+        PacketType::Publish => Packet::Publish(publish::decode(reader, header.flags, version)?),
+        PacketType::PubAck => Packet::PubAck(ack::decode(reader, header.packet_type, version)?),
+        PacketType::PubRec => Packet::PubRec(ack::decode(reader, header.packet_type, version)?),
+        PacketType::PubRel => Packet::PubRel(ack::decode(reader, header.packet_type, version)?),
+        PacketType::PubComp => Packet::PubComp(ack::decode(reader, header.packet_type, version)?),
+        PacketType::Subscribe => Packet::Subscribe(subscribe::decode_subscribe(reader, version)?),
+        PacketType::SubAck => Packet::SubAck(suback::decode_suback(reader, version)?),
+        PacketType::Unsubscribe => Packet::Unsubscribe(subscribe::decode_unsubscribe(reader, version)?),
+        PacketType::UnsubAck => Packet::UnsubAck(suback::decode_unsuback(reader, version)?),
+        PacketType::PingReq => Packet::PingReq,
+        PacketType::PingResp => Packet::PingResp,
+        PacketType::Disconnect => Packet::Disconnect(disconnect::decode(reader, version)?),
+        PacketType::Auth => Packet::Auth(auth::decode(reader)?),
+    })
+}
+
+/// Appends one packet to `out`, or leaves `out` alone if the packet cannot be written in this version.
+///
+/// A CONNECT is written in the version it names itself.
+pub fn encode(packet: &Packet, version: Version, out: &mut BytesMut) -> Result<(), EncodeError> {
+    if let Packet::Publish(publish) = packet {
+        return encode_publish(&publish.frame(), version, out);
+    }
+    let start = out.len();
+    let written = encode_body(packet, version, &mut Writer::new(out));
+    if written.is_err() {
+        out.truncate(start);
+    }
+    written
+}
+
+fn encode_body(packet: &Packet, version: Version, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+    match packet {
+        Packet::Connect(connect) => connect::encode(connect, writer),
+        Packet::ConnAck(connack) => connack::encode(connack, version, writer),
+        Packet::Publish(publish) => encode_publish(&publish.frame(), version, writer.out()),
+        Packet::PubAck(ack) => ack::encode(ack, PacketType::PubAck, version, writer),
+        Packet::PubRec(ack) => ack::encode(ack, PacketType::PubRec, version, writer),
+        Packet::PubRel(ack) => ack::encode(ack, PacketType::PubRel, version, writer),
+        Packet::PubComp(ack) => ack::encode(ack, PacketType::PubComp, version, writer),
+        Packet::Subscribe(subscribe) => subscribe::encode_subscribe(subscribe, version, writer),
+        Packet::SubAck(suback) => suback::encode_suback(suback, version, writer),
+        Packet::Unsubscribe(unsubscribe) => subscribe::encode_unsubscribe(unsubscribe, version, writer),
+        Packet::UnsubAck(unsuback) => suback::encode_unsuback(unsuback, version, writer),
+        Packet::PingReq => writer.packet(PacketType::PingReq, |_| Ok(())),
+        Packet::PingResp => writer.packet(PacketType::PingResp, |_| Ok(())),
+        Packet::Disconnect(disconnect) => disconnect::encode(disconnect, version, writer),
+        Packet::Auth(auth) => auth::encode(auth, version, writer),
+    }
+}
+
+/// Bytes of the whole packet, as the peer's Maximum Packet Size counts them (5.0 section 3.1.2.11.4).
+///
+/// PUBLISH is calculated; the others are small and are written to find out.
+pub fn packet_len(packet: &Packet, version: Version) -> Result<usize, EncodeError> {
+    if let Packet::Publish(publish) = packet {
+        let frame = publish.frame();
+        publish::check(&frame, version)?;
+        return Ok(frame.packet_len(version));
+    }
+    let mut scratch = BytesMut::new();
+    encode(packet, version, &mut scratch)?;
+    Ok(scratch.len())
+}

@@ -1,0 +1,151 @@
+//! SUBSCRIBE and UNSUBSCRIBE on the wire (sections 3.8 and 3.10).
+use super::frame::PacketType;
+use super::property::{self, Properties};
+use super::reader::Reader;
+use super::writer::{EncodeError, Writer, Written};
+use crate::packet::{RetainHandling, Subscribe, SubscribeFilter, SubscriptionOptions, Unsubscribe, Version};
+use crate::types::{QoS, TopicFilter, UserProperties, Violation};
+
+const QOS: u8 = 0b0000_0011;
+const NO_LOCAL: u8 = 0b0000_0100;
+const RETAIN_AS_PUBLISHED: u8 = 0b0000_1000;
+const RETAIN_HANDLING: u8 = 0b0011_0000;
+const RESERVED: u8 = 0b1100_0000;
+
+pub(super) fn decode_subscribe(reader: &mut Reader<'_>, version: Version) -> Result<Subscribe, Violation> {
+    let id = reader.packet_id()?;
+    let (subscription_id, user) = if version.is_v5() { decode_properties(reader)? } else { Default::default() };
+    let mut filters = Vec::new();
+    while !reader.is_empty() {
+        filters.push(decode_filter(reader, version)?);
+    }
+    // [MQTT-3.8.3-2] (5.0), [MQTT-3.8.3-3] (3.1.1)
+    if filters.is_empty() {
+        return Err(Violation::protocol("MQTT-3.8.3-2", "a SUBSCRIBE has no Topic Filter"));
+    }
+    Ok(Subscribe { id, subscription_id, user, filters })
+}
+
+fn decode_properties(reader: &mut Reader<'_>) -> Result<(Option<u32>, UserProperties), Violation> {
+    let mut block = Properties::open(reader)?;
+    let mut subscription_id = None;
+    let mut user = UserProperties::new();
+    while let Some(id) = block.next_id()? {
+        match id {
+            property::SUBSCRIPTION_IDENTIFIER => subscription_id = Some(block.subscription_id()?),
+            property::USER_PROPERTY => block.reader.user_property(&mut user)?,
+            _ => return Err(property::misplaced()),
+        }
+    }
+    Ok((subscription_id, user))
+}
+
+fn decode_filter(reader: &mut Reader<'_>, version: Version) -> Result<SubscribeFilter, Violation> {
+    // [MQTT-3.8.3-1]
+    let filter = TopicFilter::parse(reader.text()?)?;
+    let options = decode_options(reader.u8()?, version)?;
+    // [MQTT-3.8.3-4] (5.0)
+    if options.no_local && filter.is_shared() {
+        return Err(Violation::protocol("MQTT-3.8.3-4", "a Shared Subscription asks for No Local"));
+    }
+    Ok(SubscribeFilter { filter, options })
+}
+
+fn decode_options(byte: u8, version: Version) -> Result<SubscriptionOptions, Violation> {
+    // [MQTT-3.8.3-5] (5.0), [MQTT-3.8.3-4] (3.1.1)
+    let reserved = if version.is_v5() { RESERVED } else { !QOS };
+    if byte & reserved != 0 {
+        return Err(Violation::malformed("MQTT-3.8.3-5", "a reserved bit of the Subscription Options is set"));
+    }
+    let qos = QoS::from_bits(byte & QOS).ok_or(Violation::protocol("sec:3.8.3.1", "a Topic Filter asks for QoS 3"))?;
+    let retain_handling = match (byte & RETAIN_HANDLING) >> 4 {
+        0 => RetainHandling::Always,
+        1 => RetainHandling::IfNew,
+        2 => RetainHandling::Never,
+        _ => return Err(Violation::protocol("sec:3.8.3.1", "the Retain Handling is 3")),
+    };
+    let (no_local, retain_as_published) = (byte & NO_LOCAL != 0, byte & RETAIN_AS_PUBLISHED != 0);
+    Ok(SubscriptionOptions { qos, no_local, retain_as_published, retain_handling })
+}
+
+pub(super) fn decode_unsubscribe(reader: &mut Reader<'_>, version: Version) -> Result<Unsubscribe, Violation> {
+    let id = reader.packet_id()?;
+    let mut user = UserProperties::new();
+    if version.is_v5() {
+        let mut block = Properties::open(reader)?;
+        while let Some(id) = block.next_id()? {
+            match id {
+                property::USER_PROPERTY => block.reader.user_property(&mut user)?,
+                _ => return Err(property::misplaced()),
+            }
+        }
+    }
+    let mut filters = Vec::new();
+    while !reader.is_empty() {
+        // [MQTT-3.10.3-1]
+        filters.push(TopicFilter::parse(reader.text()?)?);
+    }
+    // [MQTT-3.10.3-2]
+    if filters.is_empty() {
+        return Err(Violation::protocol("MQTT-3.10.3-2", "an UNSUBSCRIBE has no Topic Filter"));
+    }
+    Ok(Unsubscribe { id, user, filters })
+}
+
+pub(super) fn encode_subscribe(subscribe: &Subscribe, version: Version, writer: &mut Writer<'_>) -> Written {
+    // [MQTT-3.8.3-2] (5.0), [MQTT-3.8.3-3] (3.1.1)
+    if subscribe.filters.is_empty() {
+        return Err(EncodeError::NotAllowed("a SUBSCRIBE without a Topic Filter"));
+    }
+    writer.packet(PacketType::Subscribe, |writer| {
+        writer.u16(subscribe.id.value());
+        if version.is_v5() {
+            writer.properties(|writer| {
+                subscribe.subscription_id.map_or(Ok(()), |id| writer.subscription_id(id))?;
+                writer.user_properties(&subscribe.user);
+                Ok(())
+            })?;
+        }
+        subscribe.filters.iter().try_for_each(|filter| encode_filter(filter, version, writer))
+    })
+}
+
+fn encode_filter(filter: &SubscribeFilter, version: Version, writer: &mut Writer<'_>) -> Written {
+    let options = filter.options;
+    writer.text(filter.filter.as_text());
+    if !version.is_v5() {
+        writer.u8(options.qos as u8);
+        return Ok(());
+    }
+    // [MQTT-3.8.3-4] (5.0)
+    if options.no_local && filter.filter.is_shared() {
+        return Err(EncodeError::NotAllowed("No Local on a Shared Subscription"));
+    }
+    let retain_handling = match options.retain_handling {
+        RetainHandling::Always => 0,
+        RetainHandling::IfNew => 1 << 4,
+        RetainHandling::Never => 2 << 4,
+    };
+    let no_local = if options.no_local { NO_LOCAL } else { 0 };
+    let retain_as_published = if options.retain_as_published { RETAIN_AS_PUBLISHED } else { 0 };
+    writer.u8(options.qos as u8 | no_local | retain_as_published | retain_handling);
+    Ok(())
+}
+
+pub(super) fn encode_unsubscribe(unsubscribe: &Unsubscribe, version: Version, writer: &mut Writer<'_>) -> Written {
+    // [MQTT-3.10.3-2]
+    if unsubscribe.filters.is_empty() {
+        return Err(EncodeError::NotAllowed("an UNSUBSCRIBE without a Topic Filter"));
+    }
+    writer.packet(PacketType::Unsubscribe, |writer| {
+        writer.u16(unsubscribe.id.value());
+        if version.is_v5() {
+            writer.properties(|writer| {
+                writer.user_properties(&unsubscribe.user);
+                Ok(())
+            })?;
+        }
+        unsubscribe.filters.iter().for_each(|filter| writer.text(filter.as_text()));
+        Ok(())
+    })
+}
