@@ -53,3 +53,46 @@ pub(super) fn encode(auth: &Auth, version: Version, writer: &mut Writer<'_>) -> 
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_refused, framed, read_v5, written};
+    use super::*;
+    use crate::packet::Packet;
+    use crate::types::Text;
+    use bytes::Bytes;
+
+    #[test]
+    fn an_auth_carries_method_and_data() {
+        let auth = Auth {
+            code: ReasonCode::ContinueAuthentication,
+            method: Some(Text::from_static("x")),
+            data: Some(Bytes::from_static(b"\xff")),
+            diagnostics: None,
+        };
+        let frame = framed(0xf0, "18 08 15000178 160001ff");
+        assert_eq!(read_v5(frame.clone()), Packet::Auth(auth.clone()));
+        assert_eq!(written(&Packet::Auth(auth), Version::V5), Ok(frame));
+    }
+
+    #[test]
+    fn an_empty_auth_is_success() {
+        let packet = read_v5(framed(0xf0, ""));
+        assert!(matches!(&packet, Packet::Auth(auth) if auth.code == ReasonCode::Success && auth.method.is_none()));
+        assert_eq!(written(&packet, Version::V5), Ok(framed(0xf0, "")), "sec:3.15.2.1");
+        assert_eq!(written(&packet, Version::V311), Err(EncodeError::NotInVersion("AUTH")));
+    }
+
+    #[test]
+    fn illegal_auths_name_their_fault() {
+        let rows = [
+            (0xf0, "18", 0x81, "MQTT-4.13.1-1"),
+            (0xf0, "18 00", 0x82, "sec:3.15.2.2.2"),
+            (0xf0, "18 04 16000178", 0x82, "sec:3.15.2.2.2"),
+            (0xf0, "01 04 15000178", 0x82, "MQTT-3.15.2-1"),
+            (0xf0, "18 08 15000178 15000178", 0x82, "sec:2.2.2.2"),
+            (0xf0, "18 07 15000178 210001", 0x81, "sec:2.2.2.2"),
+        ];
+        assert_refused(Some(Version::V5), &rows);
+    }
+}

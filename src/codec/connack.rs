@@ -146,3 +146,81 @@ fn check_values(properties: &ConnAckProperties) -> Written {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_refused, framed, read_v5, read_v311, written};
+    use super::*;
+    use crate::packet::Packet;
+    use crate::types::Text;
+
+    fn written_as(connack: &ConnAck, version: Version) -> Vec<u8> {
+        written(&Packet::ConnAck(Box::new(connack.clone())), version).unwrap().to_vec()
+    }
+
+    #[test]
+    fn every_refusal_has_a_return_code_in_3_1_1() {
+        for code in ReasonCode::ALL.iter().copied().filter(|code| code.is_failure()) {
+            let expected = match code {
+                ReasonCode::UnsupportedProtocolVersion => 1,
+                ReasonCode::ClientIdentifierNotValid => 2,
+                ReasonCode::BadUserNameOrPassword => 4,
+                ReasonCode::NotAuthorized | ReasonCode::Banned | ReasonCode::BadAuthenticationMethod => 5,
+                _ => 3,
+            };
+            let refusal = ConnAck { session_present: true, ..ConnAck::refusal(code) };
+            assert_eq!(written_as(&refusal, Version::V311), [0x20, 2, 0, expected], "{code:?} [MQTT-3.2.2-4] (3.1.1)");
+        }
+    }
+
+    #[test]
+    fn session_present_is_told_from_3_1_1_on() {
+        let connack =
+            ConnAck { session_present: true, code: ReasonCode::Success, properties: ConnAckProperties::default() };
+        assert_eq!(written_as(&connack, Version::V31), [0x20, 2, 0, 0]);
+        assert_eq!(written_as(&connack, Version::V311), [0x20, 2, 1, 0], "[MQTT-3.2.2-2] (3.1.1)");
+        assert_eq!(written_as(&connack, Version::V5), [0x20, 3, 1, 0, 0], "[MQTT-3.2.2-3]");
+        assert_eq!(read_v311(framed(0x20, "01 00")), Packet::ConnAck(Box::new(connack)));
+    }
+
+    #[test]
+    fn a_code_the_table_does_not_list_cannot_be_sent() {
+        let connack = Packet::ConnAck(Box::new(ConnAck::refusal(ReasonCode::SessionTakenOver)));
+        assert_eq!(written(&connack, Version::V5), Err(EncodeError::NotAllowed("the Reason Code")), "[MQTT-3.2.2-8]");
+    }
+
+    #[test]
+    fn maximum_qos_2_is_told_by_silence() {
+        let mut connack = ConnAck::refusal(ReasonCode::Success);
+        connack.properties.maximum_qos = Some(QoS::ExactlyOnce);
+        assert_eq!(written_as(&connack, Version::V5), [0x20, 3, 0, 0, 0]);
+        connack.properties.maximum_qos = Some(QoS::AtLeastOnce);
+        assert_eq!(written_as(&connack, Version::V5), [0x20, 5, 0, 0, 2, 0x24, 1]);
+    }
+
+    #[test]
+    fn a_long_block_of_properties_gets_a_long_length() {
+        let mut connack = ConnAck::refusal(ReasonCode::Success);
+        connack.properties.diagnostics.reason_string = Some(Text::try_from("x".repeat(20_000).as_str()).unwrap());
+        let bytes = written_as(&connack, Version::V5);
+        assert_eq!(bytes[..11], [0x20, 0xa8, 0x9c, 0x01, 0, 0, 0xa3, 0x9c, 0x01, 0x1f, 0x4e]);
+        assert_eq!(read_v5(bytes.into()), Packet::ConnAck(Box::new(connack)));
+    }
+
+    #[test]
+    fn illegal_connacks_name_their_fault() {
+        let rows = [
+            (0x20, "02 00 00", 0x81, "MQTT-3.2.2-1"),
+            (0x20, "01 87 00", 0x82, "MQTT-3.2.2-6"),
+            (0x20, "00 01 00", 0x82, "MQTT-3.2.2-8"),
+            (0x20, "00 8e 00", 0x82, "MQTT-3.2.2-8"),
+            (0x20, "00 00 02 2402", 0x82, "MQTT-4.13.1-1"),
+            (0x20, "00 00 03 210000", 0x82, "sec:3.2.2.3.3"),
+            (0x20, "00 00 02 1701", 0x81, "sec:2.2.2.2"),
+            (0x20, "00 00", 0x81, "MQTT-4.13.1-1"),
+        ];
+        assert_refused(Some(Version::V5), &rows);
+        let rows = [(0x20, "00 06", 0x82, "sec:3.2.2.3"), (0x20, "01 05", 0x82, "MQTT-3.2.2-6")];
+        assert_refused(Some(Version::V311), &rows);
+    }
+}

@@ -233,3 +233,107 @@ fn encode_will(will: &Will, version: Version, writer: &mut Writer<'_>) -> Writte
     writer.text(will.topic.as_text());
     writer.binary("the Will Payload", &will.payload)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_refused, framed, hex, read, written};
+    use super::super::{Limits, decode as decode_frame};
+    use super::*;
+    use crate::packet::Packet;
+
+    const MQTT: &str = "0004 4d515454";
+
+    fn connect(body: &str) -> Connect {
+        match read(framed(0x10, body), None).unwrap() {
+            Packet::Connect(connect) => *connect,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_three_versions_differ_in_name_and_level() {
+        for (body, version) in [
+            ("0006 4d5149736470 03 02 003c 0001 61", Version::V31),
+            ("0004 4d515454 04 02 003c 0001 61", Version::V311),
+            ("0004 4d515454 05 02 003c 00 0001 61", Version::V5),
+        ] {
+            let connect = connect(body);
+            assert_eq!((connect.version, connect.clean_start, connect.keep_alive_s), (version, true, 60));
+            assert_eq!(written(&Packet::Connect(Box::new(connect)), version), Ok(framed(0x10, body)));
+        }
+    }
+
+    #[test]
+    fn the_answers_layout_is_told_by_the_level() {
+        for (frame, version) in [
+            ("10 13 0004 4d515454 05", Some(Version::V5)),
+            ("10 13 0004 4d515454 04", Some(Version::V311)),
+            ("10 13 0004 4d515454 06", Some(Version::V311)),
+            ("10 13 0004 4d515454 00", Some(Version::V311)),
+            ("10 13 0006 4d5149736470 03", Some(Version::V31)),
+            ("10 13 0004 4d515455 05", Some(Version::V5)),
+            ("10 13 0004 4d515455 04", None),
+            ("10 ffffff7f 0004 4d515454 05", Some(Version::V5)),
+            ("11 13 0004 4d515454 05", None),
+            ("10 13 0004 4d515454", None),
+            ("10 13 00ff 4d515454 05", None),
+            ("10 ffffffff 0004 4d515454 05", None),
+            ("", None),
+        ] {
+            assert_eq!(connect_version_hint(&hex(frame)), version, "{frame} [MQTT-3.1.2-2]");
+        }
+    }
+
+    #[test]
+    fn illegal_connects_name_their_fault() {
+        let with = |rest: &str| format!("{MQTT} {rest}");
+        let rows = [
+            (with("06 02 003c 00 0001 61"), 0x84, "MQTT-3.1.2-2"),
+            ("0004 4d515458 04 02 003c 0001 61".to_owned(), 0x84, "MQTT-3.1.2-1"),
+            ("0006 4d5149736470 04 02 003c 0001 61".to_owned(), 0x84, "MQTT-3.1.2-2"),
+            (with("04 03 003c 0001 61"), 0x81, "MQTT-3.1.2-3"),
+            (with("04 0a 003c 0001 61"), 0x81, "MQTT-3.1.2-11"),
+            (with("04 22 003c 0001 61"), 0x81, "MQTT-3.1.2-13"),
+            (with("04 1e 003c 0001 61 0001 74 0000"), 0x81, "MQTT-3.1.2-12"),
+            (with("04 42 003c 0001 61 0001 70"), 0x81, "MQTT-3.1.2-22"),
+            (with("05 02 003c 03 210000 0001 61"), 0x82, "sec:3.1.2.11.3"),
+            (with("05 02 003c 05 2700000000 0001 61"), 0x82, "sec:3.1.2.11.4"),
+            (with("05 02 003c 02 1902 0001 61"), 0x82, "MQTT-4.13.1-1"),
+            (with("05 02 003c 04 16000178 0001 61"), 0x82, "sec:3.1.2.11.10"),
+            (with("05 02 003c 04 17001700 0001 61"), 0x82, "sec:2.2.2.2"),
+            (with("05 02 003c 02 2401 0001 61"), 0x81, "sec:2.2.2.2"),
+            (with("05 06 003c 00 0001 61 02 2501 0001 74 0000"), 0x81, "sec:2.2.2.2"),
+            (with("05 06 003c 00 0001 61 00 0000 0000"), 0x82, "MQTT-4.7.3-1"),
+        ];
+        for (body, code, rule) in &rows {
+            assert_refused(None, &[(0x10, body, *code, rule)]);
+        }
+    }
+
+    #[test]
+    fn a_password_alone_and_a_binary_one_are_legal_in_5_0() {
+        let connect = connect(&format!("{MQTT} 05 42 003c 00 0001 61 0002 00ff"));
+        assert_eq!(connect.user_name, None);
+        assert_eq!(connect.password.as_deref(), Some(&b"\x00\xff"[..]), "[MQTT-3.1.2-19]");
+        let old = Connect { version: Version::V311, ..connect };
+        assert!(written(&Packet::Connect(Box::new(old)), Version::V311).is_err(), "[MQTT-3.1.2-22] (3.1.1)");
+    }
+
+    #[test]
+    fn a_will_keeps_what_is_passed_on_and_takes_out_delay_and_expiry() {
+        let body = format!("{MQTT} 05 2e 003c 00 0001 61 0f 1800000005 0101 0200000009 030000 0001 74 0002 6869");
+        let will = connect(&body).will.unwrap();
+        assert_eq!((will.delay_s, will.qos, will.retain), (5, QoS::AtLeastOnce, true));
+        assert_eq!(will.properties.expiry_s, Some(9));
+        assert_eq!(will.properties.forward, hex("0101 030000"), "[MQTT-3.1.2-9]");
+        assert_eq!(will.payload, hex("6869"));
+    }
+
+    #[test]
+    fn a_will_topic_obeys_the_limits() {
+        let limits = Limits { topic_levels_max: 2, ..Limits::default() };
+        let frame = framed(0x10, &format!("{MQTT} 04 06 003c 0001 61 0005 612f612f61 0000"));
+        let violation = decode_frame(frame, None, &limits).unwrap_err();
+        assert_eq!((violation.reason, violation.rule), (ReasonCode::TopicNameInvalid, "limits.topic_levels_max"));
+    }
+}

@@ -48,3 +48,44 @@ pub(super) fn encode(disconnect: &Disconnect, version: Version, writer: &mut Wri
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_refused, framed, read_v5, read_v311, written};
+    use super::*;
+    use crate::packet::Packet;
+
+    #[test]
+    fn a_disconnect_may_leave_out_its_properties_or_all() {
+        for (body, code) in [
+            ("", ReasonCode::Success),
+            ("04", ReasonCode::DisconnectWithWill),
+            ("04 00", ReasonCode::DisconnectWithWill),
+            ("8e", ReasonCode::SessionTakenOver),
+        ] {
+            assert_eq!(read_v5(framed(0xe0, body)), Packet::Disconnect(Disconnect::new(code)), "sec:3.14.2.1");
+        }
+    }
+
+    #[test]
+    fn before_5_0_there_is_nothing_but_the_packet() {
+        let packet = Packet::Disconnect(Disconnect::new(ReasonCode::ServerShuttingDown));
+        assert_eq!(written(&packet, Version::V311), Ok(framed(0xe0, "")));
+        assert_eq!(written(&packet, Version::V5), Ok(framed(0xe0, "8b 00")));
+        let plain = Packet::Disconnect(Disconnect::new(ReasonCode::Success));
+        assert_eq!(written(&plain, Version::V5), Ok(framed(0xe0, "")));
+        assert_eq!(read_v311(framed(0xe0, "")), plain);
+    }
+
+    #[test]
+    fn illegal_disconnects_name_their_fault() {
+        let rows = [
+            (0xe0, "01", 0x82, "MQTT-3.14.2-1"),
+            (0xe0, "85 00", 0x82, "MQTT-3.14.2-1"),
+            (0xe0, "00 05", 0x81, "MQTT-4.13.1-1"),
+            (0xe0, "00 03 210005", 0x81, "sec:2.2.2.2"),
+            (0xe0, "00 06 1f00001f0000", 0x82, "sec:2.2.2.2"),
+        ];
+        assert_refused(Some(Version::V5), &rows);
+    }
+}

@@ -121,3 +121,45 @@ impl<'a> Kept<'a> {
         self.joined.freeze()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::hex;
+    use super::*;
+
+    #[test]
+    fn what_is_built_reads_the_same() {
+        let properties = ForwardProperties {
+            payload_is_utf8: Some(true),
+            content_type: Some(Text::from_static("c")),
+            response_topic: Some(TopicName::try_from("r").unwrap()),
+            correlation_data: Some(Bytes::from_static(b"\x00")),
+            user: vec![(Text::from_static("k"), Text::from_static("v"))],
+        };
+        let bytes = properties.encode().unwrap();
+        assert_eq!(bytes, hex("0101 03000163 08000172 09000100 2600016b000176"));
+        assert_eq!(ForwardProperties::parse(&bytes), Ok(properties));
+        assert_eq!(ForwardProperties::parse(&Bytes::new()), Ok(ForwardProperties::default()));
+    }
+
+    #[test]
+    fn only_what_is_passed_on_belongs_there() {
+        for bytes in ["0200000001", "0101 0101", "0102", "08000123", "01", "230001"] {
+            assert!(ForwardProperties::parse(&hex(bytes)).is_err(), "{bytes}");
+        }
+    }
+
+    #[test]
+    fn data_beyond_its_length_field_cannot_be_written() {
+        let data = Some(Bytes::from(vec![0; 65_536]));
+        let properties = ForwardProperties { correlation_data: data, ..ForwardProperties::default() };
+        assert_eq!(properties.encode(), Err(EncodeError::TooLong("Correlation Data")));
+    }
+
+    #[test]
+    fn a_message_with_many_user_properties_can_still_be_read() {
+        let user = vec![(Text::default(), Text::default()); 1000];
+        let properties = ForwardProperties { user, ..ForwardProperties::default() };
+        assert_eq!(ForwardProperties::parse(&properties.encode().unwrap()), Ok(properties));
+    }
+}

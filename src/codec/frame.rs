@@ -216,3 +216,78 @@ pub(super) fn read_varint(input: &[u8]) -> Result<Option<(usize, usize)>, Violat
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::hex;
+    use super::*;
+
+    fn len_of(bytes: &str, version: Option<Version>) -> Result<Option<usize>, Violation> {
+        frame_len(&hex(bytes), version, &Limits::default())
+    }
+
+    #[test]
+    fn the_length_is_known_once_the_fixed_header_is_there() {
+        let v5 = Some(Version::V5);
+        assert_eq!(len_of("", v5), Ok(None));
+        assert_eq!(len_of("30", v5), Ok(None));
+        assert_eq!(len_of("3080", v5), Ok(None));
+        assert_eq!(len_of("308001", v5), Ok(Some(131)));
+        assert_eq!(len_of("300a 0000", v5), Ok(Some(12)), "a part of the body is enough");
+        let limits = Limits { packet_bytes_max: usize::MAX, ..Limits::default() };
+        assert_eq!(frame_len(&hex("30 ffffff7f"), v5, &limits), Ok(Some(268_435_460)));
+    }
+
+    #[test]
+    fn every_first_byte_is_allowed_or_refused_as_the_flag_tables_say() {
+        for first in 0..=u8::MAX {
+            let (nibble, flags) = (first >> 4, first & 0x0f);
+            let legal = match nibble {
+                0 => false,
+                3 => !matches!(flags, 6 | 7 | 14 | 15 | 8 | 9),
+                6 | 8 | 10 => flags == 2,
+                _ => flags == 0,
+            };
+            let v5 = frame_len(&[first], Some(Version::V5), &Limits::default());
+            assert_eq!(v5.is_ok(), legal, "{first:02x} [MQTT-2.1.3-1]");
+            let v311 = frame_len(&[first], Some(Version::V311), &Limits::default());
+            assert_eq!(v311.is_ok(), legal && nibble != 15, "{first:02x} [MQTT-2.2.2-2]");
+            let new = frame_len(&[first], None, &Limits::default());
+            assert_eq!(new.is_ok(), first == 0x10, "{first:02x} [MQTT-3.1.0-1]");
+        }
+    }
+
+    #[test]
+    fn long_encodings_of_the_length_are_for_5_0_to_refuse() {
+        for (bytes, version, is_ok) in [
+            ("c08000", Some(Version::V5), false),
+            ("c0808000", Some(Version::V5), false),
+            ("c08000", Some(Version::V311), true),
+            ("10 8080 00", None, true),
+            ("10 ffffffff", None, false),
+            ("c0 80808080", Some(Version::V311), false),
+        ] {
+            assert_eq!(len_of(bytes, version).is_ok(), is_ok, "{bytes} {version:?} [MQTT-1.5.5-1]");
+        }
+    }
+
+    #[test]
+    fn a_long_encoding_of_a_5_0_connects_length_is_found_once_the_version_is() {
+        let connect = hex("10 9300 0004 4d515454 05 02 003c 00 0006 616161616161");
+        let violation = super::super::decode(connect, None, &Limits::default()).unwrap_err();
+        assert_eq!(violation.rule, "MQTT-1.5.5-1");
+    }
+
+    #[test]
+    fn too_large_packets_are_refused_on_their_header() {
+        let limits = Limits { packet_bytes_max: 100, connect_bytes_max: 50, ..Limits::default() };
+        let reason =
+            |bytes: &str, version| frame_len(&hex(bytes), version, &limits).map_err(|fault| (fault.reason, fault.rule));
+        let too_large = |rule| Err((ReasonCode::PacketTooLarge, rule));
+        assert_eq!(reason("30 62", Some(Version::V5)), Ok(Some(100)), "the fixed header counts");
+        assert_eq!(reason("30 63", Some(Version::V5)), too_large("limits.packet_bytes_max"));
+        assert_eq!(reason("30 63", Some(Version::V311)), too_large("limits.packet_bytes_max"));
+        assert_eq!(reason("10 30", None), Ok(Some(50)));
+        assert_eq!(reason("10 31", None), too_large("limits.connect_bytes_max"));
+    }
+}

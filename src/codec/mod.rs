@@ -20,6 +20,8 @@ mod reader;
 mod reason;
 mod suback;
 mod subscribe;
+#[cfg(test)]
+mod testing;
 mod writer;
 
 pub use connect::connect_version_hint;
@@ -117,4 +119,42 @@ pub fn packet_len(packet: &Packet, version: Version) -> Result<usize, EncodeErro
     let mut scratch = BytesMut::new();
     encode(packet, version, &mut scratch)?;
     Ok(scratch.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{assert_refused, hex, read_v5, read_v311, written};
+    use super::*;
+
+    #[test]
+    fn pings_are_two_bytes_in_every_version() {
+        for (packet, bytes) in [(Packet::PingReq, "c000"), (Packet::PingResp, "d000")] {
+            assert_eq!(written(&packet, Version::V311), Ok(hex(bytes)));
+            assert_eq!(read_v311(hex(bytes)), packet, "[MQTT-3.12.4-1]");
+            assert_eq!(read_v5(hex(bytes)), packet);
+        }
+    }
+
+    #[test]
+    fn bytes_behind_the_last_field_are_malformed() {
+        let rows = [(0xc0, "00", 0x81, "MQTT-4.13.1-1"), (0x40, "0001 00 00 00", 0x81, "MQTT-4.13.1-1")];
+        assert_refused(Some(Version::V5), &rows);
+        let rows = [(0x40, "0001 00", 0x81, "MQTT-4.13.1-1"), (0xe0, "00", 0x81, "MQTT-4.13.1-1")];
+        assert_refused(Some(Version::V311), &rows);
+    }
+
+    #[test]
+    fn a_frame_of_another_length_than_it_says_is_refused() {
+        for bytes in ["", "c0", "c00000", "3005 0001", "30ff"] {
+            assert!(decode(hex(bytes), Some(Version::V5), &Limits::default()).is_err(), "{bytes}");
+        }
+    }
+
+    #[test]
+    fn a_packet_is_written_behind_what_is_there() {
+        let mut out = BytesMut::from(&b"xy"[..]);
+        encode(&Packet::PingReq, Version::V5, &mut out).unwrap();
+        encode(&Packet::PingResp, Version::V5, &mut out).unwrap();
+        assert_eq!(&out[..], b"xy\xc0\x00\xd0\x00");
+    }
 }

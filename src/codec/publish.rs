@@ -148,3 +148,160 @@ pub(super) fn check(frame: &PublishFrame<'_>, version: Version) -> Result<u16, E
     }
     u16::try_from(frame.topic.len()).map_err(|_| EncodeError::TooLong("a Topic Name"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_refused, framed, hex, read, written};
+    use super::super::{Limits, decode as decode_frame};
+    use super::*;
+    use crate::packet::Packet;
+    use crate::types::PacketId;
+
+    fn publish(first: u8, body: &str, version: Version) -> Publish {
+        match read(framed(first, body), Some(version)).unwrap() {
+            Packet::Publish(publish) => publish,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn flags_identifier_and_payload_are_read() {
+        let id = PacketId::new(0x1234).unwrap();
+        for version in [Version::V31, Version::V311] {
+            let publish = publish(0x3d, "0003 612f62 1234 6869", version);
+            assert_eq!((publish.dup, publish.retain, publish.qos), (true, true, PublishQoS::ExactlyOnce(id)));
+            assert_eq!(publish.topic.as_ref().unwrap().as_str(), "a/b");
+            assert_eq!(publish.payload, hex("6869"));
+        }
+        let empty = publish(0x30, "0001 61 00", Version::V5);
+        assert!(empty.payload.is_empty(), "a payload may be empty");
+    }
+
+    #[test]
+    fn nothing_is_copied_when_the_properties_lie_together() {
+        let frame = framed(0x30, "0001 61 0d 230005 0200000009 0101 030000 7061796c6f6164");
+        let Packet::Publish(publish) = decode_frame(frame.clone(), Some(Version::V5), &Limits::default()).unwrap()
+        else {
+            panic!("no PUBLISH")
+        };
+        let inside = frame.as_ptr_range();
+        for part in [publish.topic.unwrap().as_bytes(), &publish.properties.forward, &publish.payload] {
+            assert!(inside.contains(&part.as_ptr()));
+        }
+        assert_eq!((publish.topic_alias, publish.properties.expiry_s), (Some(5), Some(9)));
+        assert_eq!(publish.properties.forward, hex("0101 030000"));
+    }
+
+    #[test]
+    fn properties_to_pass_on_keep_their_order_however_they_lie() {
+        for (block, forward) in [
+            ("0101 0200000009 030000", "0101 030000"),
+            ("0101 0b01 030000 0b02 2600016b0000", "0101 030000 2600016b0000"),
+            ("2600016b000176 230005", "2600016b000176"),
+            ("0b01 230005", ""),
+            ("", ""),
+        ] {
+            let body = format!("0001 61 {:02x} {block}", hex(block).len());
+            let publish = publish(0x30, &body, Version::V5);
+            assert_eq!(publish.properties.forward, hex(forward), "{block} [MQTT-3.3.2-17]");
+            assert!(publish.payload.is_empty());
+        }
+    }
+
+    #[test]
+    fn several_subscription_identifiers_come_in_order() {
+        let publish = publish(0x30, "0001 61 0a 0b03 0bffffff7f 0b8001", Version::V5);
+        assert_eq!(publish.subscription_ids, [3, 268_435_455, 128]);
+        let bytes = written(&Packet::Publish(publish), Version::V5);
+        assert_eq!(bytes, Ok(framed(0x30, "0001 61 0a 0b03 0bffffff7f 0b8001")), "[MQTT-3.3.4-3]");
+    }
+
+    #[test]
+    fn a_known_alias_may_stand_for_the_topic() {
+        let by_alias = publish(0x30, "0000 03 230001 78", Version::V5);
+        assert_eq!((by_alias.topic.clone(), by_alias.topic_alias), (None, Some(1)));
+        assert!(written(&Packet::Publish(by_alias), Version::V311).is_err(), "3.1.1 has no aliases");
+    }
+
+    #[test]
+    fn illegal_publishes_name_their_fault() {
+        let rows = [
+            (0x36, "0001 61 00", 0x81, "MQTT-3.3.1-4"),
+            (0x38, "0001 61 00", 0x81, "MQTT-3.3.1-2"),
+            (0x32, "0001 61 0000 00", 0x82, "MQTT-2.2.1-3"),
+            (0x30, "0003 612f2b 00", 0x82, "MQTT-3.3.2-2"),
+            (0x30, "0000 00", 0x82, "sec:3.3.2.1"),
+            (0x30, "0001 61", 0x81, "MQTT-4.13.1-1"),
+            (0x30, "0001 61 02 01", 0x81, "MQTT-4.13.1-1"),
+            (0x30, "0001 61 02 0102", 0x82, "MQTT-4.13.1-1"),
+            (0x30, "0001 61 03 230000", 0x94, "MQTT-3.3.2-8"),
+            (0x30, "0001 61 06 230001230001", 0x82, "sec:2.2.2.2"),
+            (0x30, "0001 61 02 0b00", 0x82, "sec:3.8.2.1.2"),
+            (0x30, "0001 61 03 0b8000", 0x81, "MQTT-1.5.5-1"),
+            (0x30, "0001 61 05 08000161 08", 0x82, "sec:2.2.2.2"),
+            (0x30, "0001 61 04 08000123", 0x82, "MQTT-3.3.2-14"),
+            (0x30, "0001 61 03 080000", 0x82, "MQTT-3.3.2-14"),
+            (0x30, "0001 61 04 030001ff", 0x81, "MQTT-1.5.4-1"),
+            (0x30, "0001 61 05 1100000001", 0x81, "sec:2.2.2.2"),
+            (0x30, "0001 61 02 7f00", 0x81, "sec:2.2.2.2"),
+            (0x30, "0001 61 8000", 0x81, "MQTT-1.5.5-1"),
+        ];
+        assert_refused(Some(Version::V5), &rows);
+        assert_refused(Some(Version::V311), &[(0x30, "0000 78", 0x82, "MQTT-4.7.3-1")]);
+    }
+
+    #[test]
+    fn limits_have_a_code_of_their_own() {
+        let limits = Limits { topic_bytes_max: 4, topic_levels_max: 2, user_properties_max: 1, ..Limits::default() };
+        for (body, refused) in [
+            ("0004 61616161 00", None),
+            ("0005 6161616161 00", Some((ReasonCode::TopicNameInvalid, "limits.topic_bytes_max"))),
+            ("0003 612f61 00", None),
+            ("0002 2f2f 00", Some((ReasonCode::TopicNameInvalid, "limits.topic_levels_max"))),
+            ("0001 61 05 2600000000", None),
+            ("0001 61 0a 26000000002600000000", Some((ReasonCode::QuotaExceeded, "limits.user_properties_max"))),
+        ] {
+            let decoded = decode_frame(framed(0x30, body), Some(Version::V5), &limits);
+            assert_eq!(decoded.err().map(|violation| (violation.reason, violation.rule)), refused, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_frame_that_cannot_be_written_leaves_the_output_alone() {
+        let frame = PublishFrame {
+            dup: false,
+            qos: PublishQoS::AtMostOnce,
+            retain: false,
+            topic: b"a",
+            topic_alias: None,
+            expiry_s: None,
+            subscription_ids: &[],
+            forward: &[],
+            payload: &[],
+        };
+        let long = vec![b'a'; 65_536];
+        let huge = vec![0; 268_435_455];
+        for (broken, error) in [
+            (PublishFrame { dup: true, ..frame }, EncodeError::NotAllowed("DUP at QoS 0")),
+            (PublishFrame { topic: b"", ..frame }, EncodeError::NotAllowed("an empty Topic Name")),
+            (PublishFrame { topic_alias: Some(0), ..frame }, EncodeError::NotAllowed("the Topic Alias")),
+            (PublishFrame { subscription_ids: &[0], ..frame }, EncodeError::NotAllowed("a Subscription Identifier")),
+            (
+                PublishFrame { subscription_ids: &[268_435_456], ..frame },
+                EncodeError::NotAllowed("a Subscription Identifier"),
+            ),
+            (PublishFrame { topic: &long, ..frame }, EncodeError::TooLong("a Topic Name")),
+            (PublishFrame { payload: &huge, ..frame }, EncodeError::TooLong("a PUBLISH")),
+        ] {
+            let mut out = BytesMut::new();
+            assert_eq!(encode_publish(&broken, Version::V5, &mut out), Err(error));
+            assert!(out.is_empty());
+        }
+    }
+
+    #[test]
+    fn properties_are_not_shown_before_5_0() {
+        let publish = publish(0x30, "0001 61 0a 0101 0200000009 230005 78", Version::V5);
+        assert_eq!(written(&Packet::Publish(publish), Version::V311), Ok(framed(0x30, "0001 61 78")));
+    }
+}

@@ -58,3 +58,27 @@ pub(super) fn is_listed(code: ReasonCode, packet_type: PacketType) -> bool {
         | PacketType::PingResp => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many codes each table of the standard lists; that each listed one is taken is tested by round trips.
+    #[test]
+    fn the_tables_are_as_long_as_the_standards() {
+        for (packet_type, count) in [
+            (PacketType::ConnAck, 22),
+            (PacketType::PubAck, 9),
+            (PacketType::PubRec, 9),
+            (PacketType::PubRel, 2),
+            (PacketType::PubComp, 2),
+            (PacketType::SubAck, 12),
+            (PacketType::UnsubAck, 7),
+            (PacketType::Disconnect, 30),
+            (PacketType::Auth, 3),
+        ] {
+            let listed = (0..=u8::MAX).filter(|byte| parse(*byte, packet_type).is_ok()).count();
+            assert_eq!(listed, count, "{packet_type:?}");
+        }
+    }
+}

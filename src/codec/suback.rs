@@ -80,3 +80,50 @@ fn encode_codes(codes: &[ReasonCode], packet_type: PacketType, version: Version,
         writer.reason_code(narrowed, packet_type)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_refused, framed, read_v5, read_v311, written};
+    use super::*;
+    use crate::packet::Packet;
+    use crate::types::PacketId;
+
+    fn suback(codes: &[ReasonCode]) -> Packet {
+        Packet::SubAck(SubAck { id: PacketId::new(7).unwrap(), codes: codes.to_vec(), diagnostics: None })
+    }
+
+    #[test]
+    fn all_failures_are_0x80_before_5_0() {
+        let packet = suback(&[ReasonCode::GrantedQoS2, ReasonCode::NotAuthorized, ReasonCode::Success]);
+        assert_eq!(written(&packet, Version::V5), Ok(framed(0x90, "0007 00 02 87 00")), "[MQTT-3.9.3-1]");
+        assert_eq!(written(&packet, Version::V311), Ok(framed(0x90, "0007 02 80 00")), "[MQTT-3.9.3-2] (3.1.1)");
+    }
+
+    #[test]
+    fn unsuback_has_codes_from_5_0_on() {
+        let packet = read_v5(framed(0xb0, "0007 00 00 11"));
+        let Packet::UnsubAck(unsuback) = &packet else { panic!("no UNSUBACK") };
+        assert_eq!(unsuback.codes, [ReasonCode::Success, ReasonCode::NoSubscriptionExisted], "[MQTT-3.11.3-1]");
+        assert_eq!(written(&packet, Version::V311), Ok(framed(0xb0, "0007")));
+        assert!(matches!(read_v311(framed(0xb0, "0007")), Packet::UnsubAck(unsuback) if unsuback.codes.is_empty()));
+    }
+
+    #[test]
+    fn illegal_acknowledgements_name_their_fault() {
+        let rows = [
+            (0x90, "0007 00", 0x81, "MQTT-3.9.3-1"),
+            (0x90, "0007 00 03", 0x82, "MQTT-3.9.3-2"),
+            (0x90, "0000 00 00", 0x82, "MQTT-2.2.1-3"),
+            (0xb0, "0007 00 01", 0x82, "MQTT-3.11.3-2"),
+            (0xb0, "0007 02 0101 00", 0x81, "sec:2.2.2.2"),
+        ];
+        assert_refused(Some(Version::V5), &rows);
+        let rows = [(0x90, "0007 87", 0x82, "MQTT-3.9.3-2"), (0xb0, "0007 00", 0x81, "MQTT-4.13.1-1")];
+        assert_refused(Some(Version::V311), &rows);
+    }
+
+    #[test]
+    fn a_suback_without_codes_cannot_be_sent() {
+        assert!(written(&suback(&[]), Version::V5).is_err(), "[MQTT-3.9.3-1]");
+    }
+}

@@ -149,3 +149,71 @@ pub(super) fn encode_unsubscribe(unsubscribe: &Unsubscribe, version: Version, wr
         Ok(())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_refused, framed, read_v5, read_v311, written};
+    use super::*;
+    use crate::packet::Packet;
+    use crate::types::PacketId;
+
+    #[test]
+    fn options_are_read_and_written() {
+        let body = "0007 02 0b05 0001 61 2d 0001 23 00";
+        let Packet::Subscribe(subscribe) = read_v5(framed(0x82, body)) else { panic!("no SUBSCRIBE") };
+        assert_eq!(subscribe.subscription_id, Some(5));
+        let options = SubscriptionOptions {
+            qos: QoS::AtLeastOnce,
+            no_local: true,
+            retain_as_published: true,
+            retain_handling: RetainHandling::Never,
+        };
+        assert_eq!(subscribe.filters[0].options, options);
+        assert_eq!(subscribe.filters[1].options, SubscriptionOptions::default());
+        let packet = Packet::Subscribe(subscribe);
+        assert_eq!(written(&packet, Version::V5), Ok(framed(0x82, body)));
+        assert_eq!(written(&packet, Version::V311), Ok(framed(0x82, "0007 0001 61 01 0001 23 00")));
+    }
+
+    #[test]
+    fn unsubscribe_lists_filters_only() {
+        let packet = read_v311(framed(0xa2, "0007 0001 61 0001 23"));
+        assert_eq!(written(&packet, Version::V5), Ok(framed(0xa2, "0007 00 0001 61 0001 23")));
+    }
+
+    #[test]
+    fn illegal_subscribes_name_their_fault() {
+        let rows = [
+            (0x82, "0000 00 0001 61 00", 0x82, "MQTT-2.2.1-3"),
+            (0x82, "0007 00", 0x82, "MQTT-3.8.3-2"),
+            (0x82, "0007", 0x81, "MQTT-4.13.1-1"),
+            (0x82, "0007 00 0001 61", 0x81, "MQTT-4.13.1-1"),
+            (0x82, "0007 00 0001 61 40", 0x81, "MQTT-3.8.3-5"),
+            (0x82, "0007 00 0001 61 80", 0x81, "MQTT-3.8.3-5"),
+            (0x82, "0007 00 0001 61 03", 0x82, "sec:3.8.3.1"),
+            (0x82, "0007 00 0001 61 30", 0x82, "sec:3.8.3.1"),
+            (0x82, "0007 00 000a 2473686172652f672f61 04", 0x82, "MQTT-3.8.3-4"),
+            (0x82, "0007 02 0b00 0001 61 00", 0x82, "sec:3.8.2.1.2"),
+            (0x82, "0007 04 0b010b01 0001 61 00", 0x82, "sec:2.2.2.2"),
+            (0x82, "0007 00 0000 00", 0x82, "MQTT-4.7.3-1"),
+            (0x82, "0007 00 0002 6123 00", 0x8f, "MQTT-4.7.1-1"),
+            (0xa2, "0007 00", 0x82, "MQTT-3.10.3-2"),
+            (0xa2, "0007 02 0b01 0001 61", 0x81, "sec:2.2.2.2"),
+            (0xa2, "0007 00 0002 612b", 0x8f, "MQTT-4.7.1-2"),
+        ];
+        assert_refused(Some(Version::V5), &rows);
+        for options in ["04", "08", "10", "40", "80"] {
+            let body = format!("0007 0001 61 {options}");
+            assert_refused(Some(Version::V311), &[(0x82, &body, 0x81, "MQTT-3.8.3-5")]);
+        }
+    }
+
+    #[test]
+    fn a_packet_without_filters_cannot_be_sent() {
+        let id = PacketId::new(7).unwrap();
+        let subscribe = Subscribe { id, subscription_id: None, user: Vec::new(), filters: Vec::new() };
+        assert!(written(&Packet::Subscribe(subscribe), Version::V5).is_err(), "[MQTT-3.8.3-2]");
+        let unsubscribe = Unsubscribe { id, user: Vec::new(), filters: Vec::new() };
+        assert!(written(&Packet::Unsubscribe(unsubscribe), Version::V311).is_err(), "[MQTT-3.10.3-2]");
+    }
+}

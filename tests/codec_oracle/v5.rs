@@ -7,52 +7,32 @@ use vowmq::types::*;
 
 use super::{login, their_qos};
 
+/// mqttbytes has a type for each of the four acknowledgements of a PUBLISH.
+macro_rules! express_ack {
+    ($name:ident, $properties:ident, $first:literal, $ack:expr) => {
+        theirs::Packet::$name(theirs::$name {
+            pkid: $ack.id.value(),
+            reason: match read(&[$first, 3, 0, 1, $ack.code as u8]) {
+                theirs::Packet::$name(ack) => ack.reason,
+                other => panic!("{other:?}"),
+            },
+            properties: diagnostics($ack.diagnostics.as_deref(), |reason_string, user_properties| {
+                theirs::$properties { reason_string, user_properties }
+            }),
+        })
+    };
+}
+
 /// `None` for what mqttbytes cannot say; see the head of `main.rs`.
 pub fn express(packet: &Packet) -> Option<theirs::Packet> {
     Some(match packet {
         Packet::Connect(connect) => theirs::Packet::Connect(express_connect(connect)?),
         Packet::ConnAck(connack) => theirs::Packet::ConnAck(express_connack(connack)),
         Packet::Publish(publish) => theirs::Packet::Publish(express_publish(publish)),
-        Packet::PubAck(ack) => theirs::Packet::PubAck(theirs::PubAck {
-            pkid: ack.id.value(),
-            reason: reason(0x40, ack.code, |packet| match packet {
-                theirs::Packet::PubAck(ack) => Some(ack.reason),
-                _ => None,
-            }),
-            properties: diagnostics(ack.diagnostics.as_deref(), |reason_string, user_properties| {
-                theirs::PubAckProperties { reason_string, user_properties }
-            }),
-        }),
-        Packet::PubRec(ack) => theirs::Packet::PubRec(theirs::PubRec {
-            pkid: ack.id.value(),
-            reason: reason(0x50, ack.code, |packet| match packet {
-                theirs::Packet::PubRec(ack) => Some(ack.reason),
-                _ => None,
-            }),
-            properties: diagnostics(ack.diagnostics.as_deref(), |reason_string, user_properties| {
-                theirs::PubRecProperties { reason_string, user_properties }
-            }),
-        }),
-        Packet::PubRel(ack) => theirs::Packet::PubRel(theirs::PubRel {
-            pkid: ack.id.value(),
-            reason: reason(0x62, ack.code, |packet| match packet {
-                theirs::Packet::PubRel(ack) => Some(ack.reason),
-                _ => None,
-            }),
-            properties: diagnostics(ack.diagnostics.as_deref(), |reason_string, user_properties| {
-                theirs::PubRelProperties { reason_string, user_properties }
-            }),
-        }),
-        Packet::PubComp(ack) => theirs::Packet::PubComp(theirs::PubComp {
-            pkid: ack.id.value(),
-            reason: reason(0x70, ack.code, |packet| match packet {
-                theirs::Packet::PubComp(ack) => Some(ack.reason),
-                _ => None,
-            }),
-            properties: diagnostics(ack.diagnostics.as_deref(), |reason_string, user_properties| {
-                theirs::PubCompProperties { reason_string, user_properties }
-            }),
-        }),
+        Packet::PubAck(ack) => express_ack!(PubAck, PubAckProperties, 0x40, ack),
+        Packet::PubRec(ack) => express_ack!(PubRec, PubRecProperties, 0x50, ack),
+        Packet::PubRel(ack) => express_ack!(PubRel, PubRelProperties, 0x62, ack),
+        Packet::PubComp(ack) => express_ack!(PubComp, PubCompProperties, 0x70, ack),
         Packet::Subscribe(subscribe) => theirs::Packet::Subscribe(express_subscribe(subscribe)),
         Packet::SubAck(suback) => theirs::Packet::SubAck(theirs::SubAck {
             pkid: suback.id.value(),
@@ -82,10 +62,6 @@ pub fn express(packet: &Packet) -> Option<theirs::Packet> {
 }
 
 /// mqttbytes' own name for a Reason Code, which it tells only by reading it.
-fn reason<T>(first: u8, code: ReasonCode, of: impl Fn(theirs::Packet) -> Option<T>) -> T {
-    of(read(&[first, 3, 0, 1, code as u8])).unwrap()
-}
-
 fn unsuback_reason(code: ReasonCode) -> theirs::UnsubAckReason {
     match read(&[0xb0, 4, 0, 1, 0, code as u8]) {
         theirs::Packet::UnsubAck(unsuback) => unsuback.reasons[0],
