@@ -1,42 +1,98 @@
-//! AUTH (5.0 section 3.15).
-use super::ack::{code, diagnostics};
-use super::property;
+//! AUTH on the wire (5.0 section 3.15).
+use super::frame::PacketType;
+use super::property::{self, Properties};
 use super::reader::Reader;
-use super::writer::{self, EncodeError, Properties};
-use crate::packet::{Auth, Packet};
+use super::reason;
+use super::writer::{EncodeError, Writer, Written};
+use crate::packet::{Auth, Diagnostics, Version};
 use crate::types::{ReasonCode, Violation};
-use bytes::{BufMut, BytesMut};
 
-const ALLOWED: &[u8] =
-    &[property::AUTHENTICATION_METHOD, property::AUTHENTICATION_DATA, property::REASON_STRING, property::USER_PROPERTY];
-/// [MQTT-3.15.2-1]
-const CODES: &[u8] = &[0x00, 0x18, 0x19];
-
-pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Packet, Violation> {
+pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Auth, Violation> {
+    let mut auth = Auth { code: ReasonCode::Success, method: None, data: None, diagnostics: None };
+    // Success without properties may be left out whole (section 3.15.2.1).
     if reader.is_empty() {
-        let (method, data, diagnostics) = (None, None, None);
-        return Ok(Packet::Auth(Auth { code: ReasonCode::Success, method, data, diagnostics }));
+        return Ok(auth);
     }
-    let code = code(reader.u8()?, CODES)?;
-    let mut found = if reader.is_empty() { Default::default() } else { property::read(reader, ALLOWED)? };
-    Ok(Packet::Auth(Auth {
-        code,
-        method: found.text(property::AUTHENTICATION_METHOD),
-        data: found.binary(property::AUTHENTICATION_DATA),
-        diagnostics: property::boxed(found.diagnostics()),
-    }))
+    auth.code = reason::parse(reader.u8()?, PacketType::Auth)?;
+    let mut block = Properties::open(reader)?;
+    let mut diagnostics = Diagnostics::default();
+    while let Some(id) = block.next_id()? {
+        match id {
+            property::AUTHENTICATION_METHOD => auth.method = Some(block.reader.text()?),
+            property::AUTHENTICATION_DATA => auth.data = Some(block.reader.binary()?),
+            _ => block.read_diagnostics(id, &mut diagnostics)?,
+        }
+    }
+    if auth.method.is_none() {
+        return Err(Violation::protocol("sec:3.15.2.2.2", "an AUTH has no Authentication Method"));
+    }
+    auth.diagnostics = property::boxed(diagnostics);
+    Ok(auth)
 }
 
-pub(super) fn encode(auth: &Auth, out: &mut BytesMut) -> Result<(), EncodeError> {
-    let mut properties = Properties::default();
-    properties.text(property::AUTHENTICATION_METHOD, auth.method.as_ref())?;
-    properties.binary(property::AUTHENTICATION_DATA, auth.data.as_deref())?;
-    diagnostics(&mut properties, auth.diagnostics.as_deref())?;
-    writer::packet(out, 0xf0, |out| {
-        if auth.code == ReasonCode::Success && properties.is_empty() {
+pub(super) fn encode(auth: &Auth, version: Version, writer: &mut Writer<'_>) -> Written {
+    if !version.is_v5() {
+        return Err(EncodeError::NotInVersion("AUTH"));
+    }
+    let is_plain = auth.code == ReasonCode::Success && auth.data.is_none() && auth.diagnostics.is_none();
+    if auth.method.is_none() && !is_plain {
+        return Err(EncodeError::NotAllowed("an AUTH without an Authentication Method"));
+    }
+    writer.packet(PacketType::Auth, |writer| {
+        if auth.method.is_none() {
             return Ok(());
         }
-        out.put_u8(auth.code as u8);
-        properties.put(out)
+        writer.reason_code(auth.code, PacketType::Auth)?;
+        writer.properties(|writer| {
+            writer.text_property(property::AUTHENTICATION_METHOD, auth.method.as_ref());
+            writer.binary_property(property::AUTHENTICATION_DATA, "Authentication Data", auth.data.as_ref())?;
+            if let Some(diagnostics) = &auth.diagnostics {
+                writer.diagnostics(diagnostics);
+            }
+            Ok(())
+        })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_refused, framed, read_v5, written};
+    use super::*;
+    use crate::packet::Packet;
+    use crate::types::Text;
+    use bytes::Bytes;
+
+    #[test]
+    fn an_auth_carries_method_and_data() {
+        let auth = Auth {
+            code: ReasonCode::ContinueAuthentication,
+            method: Some(Text::from_static("x")),
+            data: Some(Bytes::from_static(b"\xff")),
+            diagnostics: None,
+        };
+        let frame = framed(0xf0, "18 08 15000178 160001ff");
+        assert_eq!(read_v5(frame.clone()), Packet::Auth(auth.clone()));
+        assert_eq!(written(&Packet::Auth(auth), Version::V5), Ok(frame));
+    }
+
+    #[test]
+    fn an_empty_auth_is_success() {
+        let packet = read_v5(framed(0xf0, ""));
+        assert!(matches!(&packet, Packet::Auth(auth) if auth.code == ReasonCode::Success && auth.method.is_none()));
+        assert_eq!(written(&packet, Version::V5), Ok(framed(0xf0, "")), "sec:3.15.2.1");
+        assert_eq!(written(&packet, Version::V311), Err(EncodeError::NotInVersion("AUTH")));
+    }
+
+    #[test]
+    fn illegal_auths_name_their_fault() {
+        let rows = [
+            (0xf0, "18", 0x81, "MQTT-4.13.1-1"),
+            (0xf0, "18 00", 0x82, "sec:3.15.2.2.2"),
+            (0xf0, "18 04 16000178", 0x82, "sec:3.15.2.2.2"),
+            (0xf0, "01 04 15000178", 0x82, "MQTT-3.15.2-1"),
+            (0xf0, "18 08 15000178 15000178", 0x82, "sec:2.2.2.2"),
+            (0xf0, "18 07 15000178 210001", 0x81, "sec:2.2.2.2"),
+        ];
+        assert_refused(Some(Version::V5), &rows);
+    }
 }

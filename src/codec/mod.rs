@@ -1,7 +1,11 @@
-//! Bytes to packets and back: strict, and without copying topics or payloads (floor 2).
+//! Bytes to packets and back, for MQTT 3.1, 3.1.1 and 5.0, in both directions (floor 2).
 //!
-//! Our own, because each violation has to be told with its statement and reason code, and because a message should cross
-//! the broker with one copy into each receiver's buffer. See docs/adr/0002-own-codec.md.
+//! Decoding is strict: what the standard forbids within one packet is a [`Violation`] that names the statement broken.
+//! What depends on the state of a connection, or on who may send a packet, is left to the session: a packet type or
+//! property of the wrong side, a Topic Alias above the maximum, an empty Client Identifier in 3.1.1. Texts, payloads
+//! and properties to be passed on are slices of the frame; nothing is copied.
+//!
+//! Encoding never panics and leaves the output as it was when it fails.
 mod ack;
 mod auth;
 mod connack;
@@ -9,101 +13,148 @@ mod connect;
 mod disconnect;
 mod forward;
 mod frame;
+mod limits;
 mod property;
 mod publish;
 mod reader;
+mod reason;
+mod suback;
 mod subscribe;
+#[cfg(test)]
+mod testing;
 mod writer;
 
-pub use connect::version_hint;
-pub use forward::Forward;
+pub use connect::connect_version_hint;
+pub use forward::ForwardProperties;
 pub use frame::frame_len;
+pub use limits::Limits;
 pub use publish::encode_publish;
 pub use writer::EncodeError;
 
 use crate::packet::{Packet, Version};
 use crate::types::Violation;
 use bytes::{Bytes, BytesMut};
+use frame::PacketType;
 use reader::Reader;
+use writer::Writer;
 
-/// Bounds on what is decoded.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Bytes of a packet, its fixed header included; checked on the fixed header, before anything is buffered.
-    pub packet_bytes_max: usize,
-    /// The same for the first packet of a connection, which comes from nobody known yet.
-    pub connect_bytes_max: usize,
-    /// User Properties in one packet.
-    pub user_properties_max: usize,
-    /// Bytes of a Topic Name in a PUBLISH.
-    pub topic_bytes_max: usize,
-    /// Levels of a Topic Name in a PUBLISH.
-    pub topic_levels_max: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            packet_bytes_max: 1 << 20,
-            connect_bytes_max: 64 << 10,
-            user_properties_max: 64,
-            topic_bytes_max: 65_535,
-            topic_levels_max: 128,
-        }
-    }
-}
-
-/// Decodes one whole packet, as [`frame_len`] cut it. Before a version is agreed (`None`) only CONNECT may come.
+/// Reads one whole packet, as cut out by [`frame_len`], which has checked its length against the limits.
+///
+/// `version` is what the connection's CONNECT agreed on; without one, only a CONNECT may come.
 pub fn decode(frame: Bytes, version: Option<Version>, limits: &Limits) -> Result<Packet, Violation> {
-    let mut reader = Reader::new(frame, limits);
-    let first = reader.u8()?;
-    reader.skip_varint()?;
-    let Some(version) = version else {
-        // [MQTT-3.1.0-1]
-        if first >> 4 != frame::CONNECT {
-            return Err(Violation::protocol("MQTT-3.1.0-1", "the first packet is not CONNECT"));
-        }
-        return connect::decode(reader);
+    let header = frame::whole_header(&frame, version)?;
+    let mut reader = Reader::new(&frame, header.body_at, limits);
+    let packet = match version {
+        None => Packet::Connect(Box::new(connect::decode(&mut reader, &header)?)),
+        Some(version) => decode_body(&header, &mut reader, version)?,
     };
-    let packet = match first >> 4 {
-        frame::CONNECT => return connect::decode(reader),
-        2 => connack::decode(&mut reader, version)?,
-        3 => return publish::decode(reader, first, version),
-        4 => Packet::PubAck(ack::decode(&mut reader, version, ack::PUBACK)?),
-        5 => Packet::PubRec(ack::decode(&mut reader, version, ack::PUBACK)?),
-        6 => Packet::PubRel(ack::decode(&mut reader, version, ack::PUBREL)?),
-        7 => Packet::PubComp(ack::decode(&mut reader, version, ack::PUBREL)?),
-        8 => subscribe::decode_subscribe(&mut reader, version)?,
-        9 => subscribe::decode_suback(&mut reader, version)?,
-        10 => subscribe::decode_unsubscribe(&mut reader, version)?,
-        11 => subscribe::decode_unsuback(&mut reader, version)?,
-        12 => Packet::PingReq,
-        13 => Packet::PingResp,
-        14 => disconnect::decode(&mut reader, version)?,
-        15 if version.is_v5() => auth::decode(&mut reader)?,
-        _ => return Err(Violation::malformed("MQTT-4.8.0-1", "a packet type that does not exist")),
-    };
-    reader.finish()?;
+    reader.end()?;
     Ok(packet)
 }
 
-/// Appends a packet to `out`. On an error `out` is as it was; only this packet's receiver is concerned.
+fn decode_body(header: &frame::FixedHeader, reader: &mut Reader<'_>, version: Version) -> Result<Packet, Violation> {
+    Ok(match header.packet_type {
+        PacketType::Connect => Packet::Connect(Box::new(connect::decode(reader, header)?)),
+        PacketType::ConnAck => Packet::ConnAck(Box::new(connack::decode(reader, version)?)),
+        PacketType::Publish => Packet::Publish(publish::decode(reader, header.flags, version)?),
+        PacketType::PubAck => Packet::PubAck(ack::decode(reader, header.packet_type, version)?),
+        PacketType::PubRec => Packet::PubRec(ack::decode(reader, header.packet_type, version)?),
+        PacketType::PubRel => Packet::PubRel(ack::decode(reader, header.packet_type, version)?),
+        PacketType::PubComp => Packet::PubComp(ack::decode(reader, header.packet_type, version)?),
+        PacketType::Subscribe => Packet::Subscribe(subscribe::decode_subscribe(reader, version)?),
+        PacketType::SubAck => Packet::SubAck(suback::decode_suback(reader, version)?),
+        PacketType::Unsubscribe => Packet::Unsubscribe(subscribe::decode_unsubscribe(reader, version)?),
+        PacketType::UnsubAck => Packet::UnsubAck(suback::decode_unsuback(reader, version)?),
+        PacketType::PingReq => Packet::PingReq,
+        PacketType::PingResp => Packet::PingResp,
+        PacketType::Disconnect => Packet::Disconnect(disconnect::decode(reader, version)?),
+        PacketType::Auth => Packet::Auth(auth::decode(reader)?),
+    })
+}
+
+/// Appends one packet to `out`, or leaves `out` alone if the packet cannot be written in this version.
+///
+/// A CONNECT is written in the version it names itself.
 pub fn encode(packet: &Packet, version: Version, out: &mut BytesMut) -> Result<(), EncodeError> {
+    if let Packet::Publish(publish) = packet {
+        return encode_publish(&publish.frame(), version, out);
+    }
+    let start = out.len();
+    let written = encode_body(packet, version, &mut Writer::new(out));
+    if written.is_err() {
+        out.truncate(start);
+    }
+    written
+}
+
+fn encode_body(packet: &Packet, version: Version, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
     match packet {
-        Packet::Connect(connect) => connect::encode(connect, out),
-        Packet::ConnAck(connack) => connack::encode(connack, version, out),
-        Packet::Publish(publish) => encode_publish(&publish.frame(), version, out),
-        Packet::PubAck(ack) => ack::encode(0x40, ack, version, out),
-        Packet::PubRec(ack) => ack::encode(0x50, ack, version, out),
-        Packet::PubRel(ack) => ack::encode(0x62, ack, version, out),
-        Packet::PubComp(ack) => ack::encode(0x70, ack, version, out),
-        Packet::Subscribe(subscribe) => subscribe::encode_subscribe(subscribe, version, out),
-        Packet::SubAck(suback) => subscribe::encode_suback(suback, version, out),
-        Packet::Unsubscribe(unsubscribe) => subscribe::encode_unsubscribe(unsubscribe, version, out),
-        Packet::UnsubAck(unsuback) => subscribe::encode_unsuback(unsuback, version, out),
-        Packet::PingReq => writer::packet(out, 0xc0, |_| Ok(())),
-        Packet::PingResp => writer::packet(out, 0xd0, |_| Ok(())),
-        Packet::Disconnect(disconnect) => disconnect::encode(disconnect, version, out),
-        Packet::Auth(auth) => auth::encode(auth, out),
+        Packet::Connect(connect) => connect::encode(connect, writer),
+        Packet::ConnAck(connack) => connack::encode(connack, version, writer),
+        Packet::Publish(publish) => encode_publish(&publish.frame(), version, writer.out()),
+        Packet::PubAck(ack) => ack::encode(ack, PacketType::PubAck, version, writer),
+        Packet::PubRec(ack) => ack::encode(ack, PacketType::PubRec, version, writer),
+        Packet::PubRel(ack) => ack::encode(ack, PacketType::PubRel, version, writer),
+        Packet::PubComp(ack) => ack::encode(ack, PacketType::PubComp, version, writer),
+        Packet::Subscribe(subscribe) => subscribe::encode_subscribe(subscribe, version, writer),
+        Packet::SubAck(suback) => suback::encode_suback(suback, version, writer),
+        Packet::Unsubscribe(unsubscribe) => subscribe::encode_unsubscribe(unsubscribe, version, writer),
+        Packet::UnsubAck(unsuback) => suback::encode_unsuback(unsuback, version, writer),
+        Packet::PingReq => writer.packet(PacketType::PingReq, |_| Ok(())),
+        Packet::PingResp => writer.packet(PacketType::PingResp, |_| Ok(())),
+        Packet::Disconnect(disconnect) => disconnect::encode(disconnect, version, writer),
+        Packet::Auth(auth) => auth::encode(auth, version, writer),
+    }
+}
+
+/// Bytes of the whole packet, as the peer's Maximum Packet Size counts them (5.0 section 3.1.2.11.4).
+///
+/// PUBLISH is calculated; the others are small and are written to find out.
+pub fn packet_len(packet: &Packet, version: Version) -> Result<usize, EncodeError> {
+    if let Packet::Publish(publish) = packet {
+        let frame = publish.frame();
+        publish::check(&frame, version)?;
+        return Ok(frame.packet_len(version));
+    }
+    let mut scratch = BytesMut::new();
+    encode(packet, version, &mut scratch)?;
+    Ok(scratch.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{assert_refused, hex, read_v5, read_v311, written};
+    use super::*;
+
+    #[test]
+    fn pings_are_two_bytes_in_every_version() {
+        for (packet, bytes) in [(Packet::PingReq, "c000"), (Packet::PingResp, "d000")] {
+            assert_eq!(written(&packet, Version::V311), Ok(hex(bytes)));
+            assert_eq!(read_v311(hex(bytes)), packet, "[MQTT-3.12.4-1]");
+            assert_eq!(read_v5(hex(bytes)), packet);
+        }
+    }
+
+    #[test]
+    fn bytes_behind_the_last_field_are_malformed() {
+        let rows = [(0xc0, "00", 0x81, "MQTT-4.13.1-1"), (0x40, "0001 00 00 00", 0x81, "MQTT-4.13.1-1")];
+        assert_refused(Some(Version::V5), &rows);
+        let rows = [(0x40, "0001 00", 0x81, "MQTT-4.13.1-1"), (0xe0, "00", 0x81, "MQTT-4.13.1-1")];
+        assert_refused(Some(Version::V311), &rows);
+    }
+
+    #[test]
+    fn a_frame_of_another_length_than_it_says_is_refused() {
+        for bytes in ["", "c0", "c00000", "3005 0001", "30ff"] {
+            assert!(decode(hex(bytes), Some(Version::V5), &Limits::default()).is_err(), "{bytes}");
+        }
+    }
+
+    #[test]
+    fn a_packet_is_written_behind_what_is_there() {
+        let mut out = BytesMut::from(&b"xy"[..]);
+        encode(&Packet::PingReq, Version::V5, &mut out).unwrap();
+        encode(&Packet::PingResp, Version::V5, &mut out).unwrap();
+        assert_eq!(&out[..], b"xy\xc0\x00\xd0\x00");
     }
 }

@@ -1,172 +1,307 @@
-//! PUBLISH (section 3.3): the hot packet. Topic, payload and the properties passed on stay slices of the read buffer.
-use super::property::{self, Seen};
+//! PUBLISH on the wire (section 3.3): the packet that is worth being quick about.
+use super::forward::{self, Kept};
+use super::property::{self, Properties};
 use super::reader::Reader;
-use super::writer::{self, EncodeError};
-use crate::packet::{Packet, Publish, PublishFrame, PublishQoS, Version};
-use crate::types::{PublishProperties, QoS, ReasonCode, Text, TopicName, Violation};
+use super::writer::{EncodeError, VARINT_MAX, Written, check_subscription_id, put_varint};
+use crate::packet::{Publish, PublishFrame, PublishQoS, Version};
+use crate::types::{PublishProperties, ReasonCode, Violation};
 use bytes::{BufMut, Bytes, BytesMut};
 
-const ALLOWED: &[u8] = &[
-    property::PAYLOAD_FORMAT,
-    property::MESSAGE_EXPIRY,
-    property::CONTENT_TYPE,
-    property::RESPONSE_TOPIC,
-    property::CORRELATION_DATA,
-    property::SUBSCRIPTION_ID,
-    property::TOPIC_ALIAS,
-    property::USER_PROPERTY,
-];
+const DUP: u8 = 0b1000;
+const RETAIN: u8 = 0b0001;
 
-pub(super) fn decode(mut reader: Reader<'_>, first: u8, version: Version) -> Result<Packet, Violation> {
-    let (dup, retain) = (first & 0x08 != 0, first & 0x01 != 0);
-    // [MQTT-3.3.1-4]
-    let level = QoS::from_bits(first >> 1 & 3).ok_or(Violation::malformed("MQTT-3.3.1-4", "a PUBLISH of QoS 3"))?;
-    // [MQTT-3.3.1-2]
-    if dup && level == QoS::AtMostOnce {
-        return Err(Violation::malformed("MQTT-3.3.1-2", "a PUBLISH of QoS 0 with DUP"));
-    }
+/// `flags` are those of the fixed header, already checked.
+pub(super) fn decode(reader: &mut Reader<'_>, flags: u8, version: Version) -> Result<Publish, Violation> {
     // [MQTT-3.3.2-1]
-    let topic = topic(reader.text()?, version, reader.limits)?;
-    let qos = match level {
-        // [MQTT-2.2.1-2]
-        QoS::AtMostOnce => PublishQoS::AtMostOnce,
-        QoS::AtLeastOnce => PublishQoS::AtLeastOnce(reader.packet_id()?),
-        QoS::ExactlyOnce => PublishQoS::ExactlyOnce(reader.packet_id()?),
-    };
-    let mut publish = Publish {
-        dup,
+    let text = reader.text()?;
+    let topic = if text.is_empty() && version.is_v5() { None } else { Some(reader.topic_name(text)?) };
+    let qos = decode_qos(reader, flags)?;
+    let parts = if version.is_v5() { decode_properties(reader)? } else { Parts::default() };
+    // [MQTT-3.3.2-1]
+    if topic.is_none() && parts.topic_alias.is_none() {
+        return Err(Violation::protocol("sec:3.3.2.1", "a PUBLISH has neither a Topic Name nor a Topic Alias"));
+    }
+    Ok(Publish {
+        dup: flags & DUP != 0,
         qos,
-        retain,
+        retain: flags & RETAIN != 0,
         topic,
-        topic_alias: None,
-        subscription_ids: Vec::new(),
-        properties: PublishProperties::default(),
-        payload: Bytes::new(),
-    };
-    if version.is_v5() {
-        let count = reader.varint()?;
-        if count > 0 {
-            read_properties(reader.block(count)?, &mut publish)?;
-        }
-        // An empty topic needs an alias (section 3.3.2.1).
-        if publish.topic.is_none() && publish.topic_alias.is_none() {
-            return Err(Violation::protocol("MQTT-4.7.3-1", "a PUBLISH has neither a topic nor an alias"));
-        }
-    }
-    publish.payload = reader.remaining();
-    Ok(Packet::Publish(publish))
+        topic_alias: parts.topic_alias,
+        subscription_ids: parts.subscription_ids,
+        properties: PublishProperties { expiry_s: parts.expiry_s, forward: parts.forward },
+        payload: reader.rest(),
+    })
 }
 
-fn topic(text: Text, version: Version, limits: &super::Limits) -> Result<Option<TopicName>, Violation> {
-    if text.is_empty() && version.is_v5() {
-        return Ok(None);
+fn decode_qos(reader: &mut Reader<'_>, flags: u8) -> Result<PublishQoS, Violation> {
+    match (flags >> 1) & 0b11 {
+        0 => Ok(PublishQoS::AtMostOnce),
+        1 => reader.packet_id().map(PublishQoS::AtLeastOnce),
+        2 => reader.packet_id().map(PublishQoS::ExactlyOnce),
+        // [MQTT-3.3.1-4]
+        _ => Err(Violation::malformed("MQTT-3.3.1-4", "a PUBLISH has QoS 3")),
     }
-    if text.len() > limits.topic_bytes_max {
-        let why = "a Topic Name is longer than limits.topic_bytes_max";
-        return Err(Violation::new(ReasonCode::TopicNameInvalid, "limits.topic_bytes_max", why));
-    }
-    let levels = 1 + text.as_bytes().iter().filter(|byte| **byte == b'/').count();
-    if levels > limits.topic_levels_max {
-        let why = "a Topic Name has more levels than limits.topic_levels_max";
-        return Err(Violation::new(ReasonCode::TopicNameInvalid, "limits.topic_levels_max", why));
-    }
-    TopicName::parse(text).map(Some)
 }
 
-/// Checks all properties, takes out those that concern this hop, and keeps the rest as they are.
-fn read_properties(mut block: Reader<'_>, publish: &mut Publish) -> Result<(), Violation> {
-    let whole = block.bytes(block.len())?;
-    let mut block = Reader::new(whole.clone(), block.limits);
-    let mut seen = Seen::default();
-    let mut kept: Kept = Kept { whole, runs: Vec::new() };
-    while !block.is_empty() {
-        let start = kept.whole.len() - block.len();
-        let id = block.u8()?;
-        seen.note(id, ALLOWED, &block)?;
-        let value = property::read_value(id, &mut block)?;
-        match (id, value) {
-            (property::MESSAGE_EXPIRY, property::Value::Four(expiry_s)) => {
-                publish.properties.expiry_s = Some(expiry_s);
-            }
-            (property::TOPIC_ALIAS, property::Value::Two(alias)) => publish.topic_alias = Some(alias),
-            (property::SUBSCRIPTION_ID, property::Value::Varint(id)) => publish.subscription_ids.push(id),
-            _ => kept.add(start, kept.whole.len() - block.len()),
-        }
-    }
-    publish.properties.forward = kept.into_bytes();
-    Ok(())
+/// The properties of a PUBLISH, sorted by who is to know them.
+#[derive(Default)]
+struct Parts {
+    topic_alias: Option<u16>,
+    subscription_ids: Vec<u32>,
+    expiry_s: Option<u32>,
+    forward: Bytes,
 }
 
-/// The parts of a property block that are passed on.
-struct Kept {
-    whole: Bytes,
-    runs: Vec<(usize, usize)>,
-}
-
-impl Kept {
-    fn add(&mut self, start: usize, end: usize) {
-        match self.runs.last_mut() {
-            Some(last) if last.1 == start => last.1 = end,
-            _ => self.runs.push((start, end)),
-        }
+fn decode_properties(reader: &mut Reader<'_>) -> Result<Parts, Violation> {
+    let mut block = Properties::open(reader)?.with_many_subscription_ids();
+    let mut parts = Parts::default();
+    if block.reader.is_empty() {
+        return Ok(parts);
     }
-
-    /// One slice where the parts are neighbours, which is usual; otherwise a copy.
-    fn into_bytes(self) -> Bytes {
-        match self.runs.as_slice() {
-            [] => Bytes::new(),
-            [(start, end)] => self.whole.slice(*start..*end),
-            runs => {
-                let mut joined = BytesMut::with_capacity(self.whole.len());
-                for (start, end) in runs {
-                    joined.put_slice(&self.whole.slice(*start..*end));
-                }
-                joined.freeze()
+    let mut kept = Kept::of(reader.frame());
+    loop {
+        let from = block.reader.position();
+        match block.next_id()? {
+            None => break,
+            Some(property::TOPIC_ALIAS) => parts.topic_alias = Some(topic_alias(&mut block)?),
+            Some(property::MESSAGE_EXPIRY_INTERVAL) => parts.expiry_s = Some(block.reader.u32()?),
+            Some(property::SUBSCRIPTION_IDENTIFIER) => parts.subscription_ids.push(block.subscription_id()?),
+            Some(id) => {
+                forward::check(id, &mut block, &mut kept)?;
+                kept.keep(from..block.reader.position());
             }
         }
     }
+    parts.forward = kept.into_bytes();
+    Ok(parts)
 }
 
-/// Appends a PUBLISH to `out`: one reservation, then straight copies.
-pub fn encode_publish(frame: &PublishFrame<'_>, version: Version, out: &mut BytesMut) -> Result<(), EncodeError> {
-    let properties = frame.properties_len(version);
-    let topic_len = u16::try_from(frame.topic.len()).map_err(|_| EncodeError::FieldTooLong)?;
-    let remaining = frame.remaining_len(version);
-    if remaining > 268_435_455 {
-        return Err(EncodeError::TooLong);
+fn topic_alias(block: &mut Properties<'_>) -> Result<u16, Violation> {
+    match block.reader.u16()? {
+        // [MQTT-3.3.2-8]
+        0 => Err(Violation::new(ReasonCode::TopicAliasInvalid, "MQTT-3.3.2-8", "a Topic Alias is 0")),
+        alias => Ok(alias),
     }
-    out.reserve(5 + remaining);
-    let level = frame.qos.level() as u8;
-    out.put_u8(0x30 | u8::from(frame.dup) << 3 | level << 1 | u8::from(frame.retain));
-    writer::varint(out, remaining)?;
+}
+
+/// Appends a PUBLISH to `out`, or leaves `out` alone if it cannot be written in this version.
+pub fn encode_publish(frame: &PublishFrame<'_>, version: Version, out: &mut BytesMut) -> Written {
+    let topic_len = check(frame, version)?;
+    out.reserve(frame.packet_len(version));
+    out.put_u8(first_byte(frame));
+    put_varint(out, frame.remaining_len(version));
     out.put_u16(topic_len);
     out.put_slice(frame.topic);
     if let Some(id) = frame.qos.id() {
         out.put_u16(id.value());
     }
     if version.is_v5() {
-        writer::varint(out, properties)?;
-        if properties > 0 {
-            encode_properties(frame, out)?;
-        }
+        put_varint(out, frame.properties_len(version));
+        put_properties(frame, out);
     }
     out.put_slice(frame.payload);
     Ok(())
 }
 
-fn encode_properties(frame: &PublishFrame<'_>, out: &mut BytesMut) -> Result<(), EncodeError> {
-    if let Some(expiry_s) = frame.expiry_s {
-        out.put_u8(property::MESSAGE_EXPIRY);
-        out.put_u32(expiry_s);
-    }
+const fn first_byte(frame: &PublishFrame<'_>) -> u8 {
+    let dup = if frame.dup { DUP } else { 0 };
+    let retain = if frame.retain { RETAIN } else { 0 };
+    0x30 | dup | ((frame.qos.level() as u8) << 1) | retain
+}
+
+fn put_properties(frame: &PublishFrame<'_>, out: &mut BytesMut) {
     if let Some(alias) = frame.topic_alias {
         out.put_u8(property::TOPIC_ALIAS);
         out.put_u16(alias);
     }
+    if let Some(expiry_s) = frame.expiry_s {
+        out.put_u8(property::MESSAGE_EXPIRY_INTERVAL);
+        out.put_u32(expiry_s);
+    }
     for id in frame.subscription_ids {
-        out.put_u8(property::SUBSCRIPTION_ID);
-        writer::varint(out, usize::try_from(*id).map_err(|_| EncodeError::TooLong)?)?;
+        out.put_u8(property::SUBSCRIPTION_IDENTIFIER);
+        put_varint(out, check_subscription_id(*id).expect("checked before anything was put"));
     }
     out.put_slice(frame.forward);
-    Ok(())
+}
+
+/// Whether a frame can be written; gives the length of its topic.
+pub(super) fn check(frame: &PublishFrame<'_>, version: Version) -> Result<u16, EncodeError> {
+    // [MQTT-3.3.1-2]
+    if frame.dup && frame.qos == PublishQoS::AtMostOnce {
+        return Err(EncodeError::NotAllowed("DUP at QoS 0"));
+    }
+    let alias = frame.topic_alias.filter(|_| version.is_v5());
+    // [MQTT-3.3.2-8]
+    if alias == Some(0) {
+        return Err(EncodeError::NotAllowed("the Topic Alias"));
+    }
+    // [MQTT-4.7.3-1]
+    if frame.topic.is_empty() && alias.is_none() {
+        return Err(EncodeError::NotAllowed("an empty Topic Name"));
+    }
+    if version.is_v5() {
+        frame.subscription_ids.iter().try_for_each(|id| check_subscription_id(*id).map(drop))?;
+    }
+    if frame.remaining_len(version) > VARINT_MAX {
+        return Err(EncodeError::TooLong("a PUBLISH"));
+    }
+    u16::try_from(frame.topic.len()).map_err(|_| EncodeError::TooLong("a Topic Name"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_refused, framed, hex, read, written};
+    use super::super::{Limits, decode as decode_frame};
+    use super::*;
+    use crate::packet::Packet;
+    use crate::types::PacketId;
+
+    fn publish(first: u8, body: &str, version: Version) -> Publish {
+        match read(framed(first, body), Some(version)).unwrap() {
+            Packet::Publish(publish) => publish,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn flags_identifier_and_payload_are_read() {
+        let id = PacketId::new(0x1234).unwrap();
+        for version in [Version::V31, Version::V311] {
+            let publish = publish(0x3d, "0003 612f62 1234 6869", version);
+            assert_eq!((publish.dup, publish.retain, publish.qos), (true, true, PublishQoS::ExactlyOnce(id)));
+            assert_eq!(publish.topic.as_ref().unwrap().as_str(), "a/b");
+            assert_eq!(publish.payload, hex("6869"));
+        }
+        let empty = publish(0x30, "0001 61 00", Version::V5);
+        assert!(empty.payload.is_empty(), "a payload may be empty");
+    }
+
+    #[test]
+    fn nothing_is_copied_when_the_properties_lie_together() {
+        let frame = framed(0x30, "0001 61 0d 230005 0200000009 0101 030000 7061796c6f6164");
+        let Packet::Publish(publish) = decode_frame(frame.clone(), Some(Version::V5), &Limits::default()).unwrap()
+        else {
+            panic!("no PUBLISH")
+        };
+        let inside = frame.as_ptr_range();
+        for part in [publish.topic.unwrap().as_bytes(), &publish.properties.forward, &publish.payload] {
+            assert!(inside.contains(&part.as_ptr()));
+        }
+        assert_eq!((publish.topic_alias, publish.properties.expiry_s), (Some(5), Some(9)));
+        assert_eq!(publish.properties.forward, hex("0101 030000"));
+    }
+
+    #[test]
+    fn properties_to_pass_on_keep_their_order_however_they_lie() {
+        for (block, forward) in [
+            ("0101 0200000009 030000", "0101 030000"),
+            ("0101 0b01 030000 0b02 2600016b0000", "0101 030000 2600016b0000"),
+            ("2600016b000176 230005", "2600016b000176"),
+            ("0b01 230005", ""),
+            ("", ""),
+        ] {
+            let body = format!("0001 61 {:02x} {block}", hex(block).len());
+            let publish = publish(0x30, &body, Version::V5);
+            assert_eq!(publish.properties.forward, hex(forward), "{block} [MQTT-3.3.2-17]");
+            assert!(publish.payload.is_empty());
+        }
+    }
+
+    #[test]
+    fn several_subscription_identifiers_come_in_order() {
+        let publish = publish(0x30, "0001 61 0a 0b03 0bffffff7f 0b8001", Version::V5);
+        assert_eq!(publish.subscription_ids, [3, 268_435_455, 128]);
+        let bytes = written(&Packet::Publish(publish), Version::V5);
+        assert_eq!(bytes, Ok(framed(0x30, "0001 61 0a 0b03 0bffffff7f 0b8001")), "[MQTT-3.3.4-3]");
+    }
+
+    #[test]
+    fn a_known_alias_may_stand_for_the_topic() {
+        let by_alias = publish(0x30, "0000 03 230001 78", Version::V5);
+        assert_eq!((by_alias.topic.clone(), by_alias.topic_alias), (None, Some(1)));
+        assert!(written(&Packet::Publish(by_alias), Version::V311).is_err(), "3.1.1 has no aliases");
+    }
+
+    #[test]
+    fn illegal_publishes_name_their_fault() {
+        let rows = [
+            (0x36, "0001 61 00", 0x81, "MQTT-3.3.1-4"),
+            (0x38, "0001 61 00", 0x81, "MQTT-3.3.1-2"),
+            (0x32, "0001 61 0000 00", 0x82, "MQTT-2.2.1-3"),
+            (0x30, "0003 612f2b 00", 0x82, "MQTT-3.3.2-2"),
+            (0x30, "0000 00", 0x82, "sec:3.3.2.1"),
+            (0x30, "0001 61", 0x81, "MQTT-4.13.1-1"),
+            (0x30, "0001 61 02 01", 0x81, "MQTT-4.13.1-1"),
+            (0x30, "0001 61 02 0102", 0x82, "MQTT-4.13.1-1"),
+            (0x30, "0001 61 03 230000", 0x94, "MQTT-3.3.2-8"),
+            (0x30, "0001 61 06 230001230001", 0x82, "sec:2.2.2.2"),
+            (0x30, "0001 61 02 0b00", 0x82, "sec:3.8.2.1.2"),
+            (0x30, "0001 61 03 0b8000", 0x81, "MQTT-1.5.5-1"),
+            (0x30, "0001 61 05 08000161 08", 0x82, "sec:2.2.2.2"),
+            (0x30, "0001 61 04 08000123", 0x82, "MQTT-3.3.2-14"),
+            (0x30, "0001 61 03 080000", 0x82, "MQTT-3.3.2-14"),
+            (0x30, "0001 61 04 030001ff", 0x81, "MQTT-1.5.4-1"),
+            (0x30, "0001 61 05 1100000001", 0x81, "sec:2.2.2.2"),
+            (0x30, "0001 61 02 7f00", 0x81, "sec:2.2.2.2"),
+            (0x30, "0001 61 8000", 0x81, "MQTT-1.5.5-1"),
+        ];
+        assert_refused(Some(Version::V5), &rows);
+        assert_refused(Some(Version::V311), &[(0x30, "0000 78", 0x82, "MQTT-4.7.3-1")]);
+    }
+
+    #[test]
+    fn limits_have_a_code_of_their_own() {
+        let limits = Limits { topic_bytes_max: 4, topic_levels_max: 2, user_properties_max: 1, ..Limits::default() };
+        for (body, refused) in [
+            ("0004 61616161 00", None),
+            ("0005 6161616161 00", Some((ReasonCode::TopicNameInvalid, "limits.topic_bytes_max"))),
+            ("0003 612f61 00", None),
+            ("0002 2f2f 00", Some((ReasonCode::TopicNameInvalid, "limits.topic_levels_max"))),
+            ("0001 61 05 2600000000", None),
+            ("0001 61 0a 26000000002600000000", Some((ReasonCode::QuotaExceeded, "limits.user_properties_max"))),
+        ] {
+            let decoded = decode_frame(framed(0x30, body), Some(Version::V5), &limits);
+            assert_eq!(decoded.err().map(|violation| (violation.reason, violation.rule)), refused, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_frame_that_cannot_be_written_leaves_the_output_alone() {
+        let frame = PublishFrame {
+            dup: false,
+            qos: PublishQoS::AtMostOnce,
+            retain: false,
+            topic: b"a",
+            topic_alias: None,
+            expiry_s: None,
+            subscription_ids: &[],
+            forward: &[],
+            payload: &[],
+        };
+        let long = vec![b'a'; 65_536];
+        let huge = vec![0; 268_435_455];
+        for (broken, error) in [
+            (PublishFrame { dup: true, ..frame }, EncodeError::NotAllowed("DUP at QoS 0")),
+            (PublishFrame { topic: b"", ..frame }, EncodeError::NotAllowed("an empty Topic Name")),
+            (PublishFrame { topic_alias: Some(0), ..frame }, EncodeError::NotAllowed("the Topic Alias")),
+            (PublishFrame { subscription_ids: &[0], ..frame }, EncodeError::NotAllowed("a Subscription Identifier")),
+            (
+                PublishFrame { subscription_ids: &[268_435_456], ..frame },
+                EncodeError::NotAllowed("a Subscription Identifier"),
+            ),
+            (PublishFrame { topic: &long, ..frame }, EncodeError::TooLong("a Topic Name")),
+            (PublishFrame { payload: &huge, ..frame }, EncodeError::TooLong("a PUBLISH")),
+        ] {
+            let mut out = BytesMut::new();
+            assert_eq!(encode_publish(&broken, Version::V5, &mut out), Err(error));
+            assert!(out.is_empty());
+        }
+    }
+
+    #[test]
+    fn properties_are_not_shown_before_5_0() {
+        let publish = publish(0x30, "0001 61 0a 0101 0200000009 230005 78", Version::V5);
+        assert_eq!(written(&Packet::Publish(publish), Version::V311), Ok(framed(0x30, "0001 61 78")));
+    }
 }

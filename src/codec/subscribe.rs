@@ -1,67 +1,85 @@
-//! SUBSCRIBE, SUBACK, UNSUBSCRIBE and UNSUBACK (sections 3.8 to 3.11).
-use super::ack::{code, diagnostics};
-use super::property::{self, DIAGNOSTICS};
+//! SUBSCRIBE and UNSUBSCRIBE on the wire (sections 3.8 and 3.10).
+use super::frame::PacketType;
+use super::property::{self, Properties};
 use super::reader::Reader;
-use super::writer::{self, EncodeError, Properties};
-use crate::packet::{
-    Diagnostics, Packet, RetainHandling, SubAck, Subscribe, SubscribeFilter, SubscriptionOptions, UnsubAck,
-    Unsubscribe, Version,
-};
-use crate::types::{PacketId, QoS, ReasonCode, TopicFilter, Violation};
-use bytes::{BufMut, BytesMut};
+use super::writer::{EncodeError, Writer, Written};
+use crate::packet::{RetainHandling, Subscribe, SubscribeFilter, SubscriptionOptions, Unsubscribe, Version};
+use crate::types::{QoS, TopicFilter, UserProperties, Violation};
 
-/// [MQTT-3.9.3-2]
-const SUBACK_CODES: &[u8] = &[0x00, 0x01, 0x02, 0x80, 0x83, 0x87, 0x8f, 0x91, 0x97, 0x9e, 0xa1, 0xa2];
-/// [MQTT-3.11.3-2]
-const UNSUBACK_CODES: &[u8] = &[0x00, 0x11, 0x80, 0x83, 0x87, 0x8f, 0x91];
+const QOS: u8 = 0b0000_0011;
+const NO_LOCAL: u8 = 0b0000_0100;
+const RETAIN_AS_PUBLISHED: u8 = 0b0000_1000;
+const RETAIN_HANDLING: u8 = 0b0011_0000;
+const RESERVED: u8 = 0b1100_0000;
 
-pub(super) fn decode_subscribe(reader: &mut Reader<'_>, version: Version) -> Result<Packet, Violation> {
+pub(super) fn decode_subscribe(reader: &mut Reader<'_>, version: Version) -> Result<Subscribe, Violation> {
     let id = reader.packet_id()?;
-    let (mut subscription_id, mut user) = (None, Vec::new());
-    if version.is_v5() {
-        let mut found = property::read(reader, &[property::SUBSCRIPTION_ID, property::USER_PROPERTY])?;
-        subscription_id = found.u32(property::SUBSCRIPTION_ID);
-        user = found.user();
-    }
+    let (subscription_id, user) = if version.is_v5() { decode_properties(reader)? } else { Default::default() };
     let mut filters = Vec::new();
     while !reader.is_empty() {
-        // [MQTT-3.8.3-1]
-        let filter = TopicFilter::parse(reader.text()?)?;
-        let options = options(reader.u8()?, version)?;
-        // [MQTT-3.8.3-4]
-        if options.no_local && filter.is_shared() {
-            return Err(Violation::protocol("MQTT-3.8.3-4", "No Local on a shared subscription"));
-        }
-        filters.push(SubscribeFilter { filter, options });
+        filters.push(decode_filter(reader, version)?);
     }
     // [MQTT-3.8.3-2] (5.0), [MQTT-3.8.3-3] (3.1.1)
     if filters.is_empty() {
-        return Err(Violation::protocol("MQTT-3.8.3-2", "a SUBSCRIBE without Topic Filters"));
+        return Err(Violation::protocol("MQTT-3.8.3-2", "a SUBSCRIBE has no Topic Filter"));
     }
-    Ok(Packet::Subscribe(Subscribe { id, subscription_id, user, filters }))
+    Ok(Subscribe { id, subscription_id, user, filters })
 }
 
-fn options(byte: u8, version: Version) -> Result<SubscriptionOptions, Violation> {
-    let reserved = if version.is_v5() { 0xc0 } else { 0xfc };
-    // [MQTT-3.8.3-5] (5.0), [MQTT-3-8.3-4] (3.1.1)
-    if byte & reserved != 0 {
-        return Err(Violation::malformed("MQTT-3.8.3-5", "reserved subscription option bits are set"));
+fn decode_properties(reader: &mut Reader<'_>) -> Result<(Option<u32>, UserProperties), Violation> {
+    let mut block = Properties::open(reader)?;
+    let mut subscription_id = None;
+    let mut user = UserProperties::new();
+    while let Some(id) = block.next_id()? {
+        match id {
+            property::SUBSCRIPTION_IDENTIFIER => subscription_id = Some(block.subscription_id()?),
+            property::USER_PROPERTY => block.reader.user_property(&mut user)?,
+            _ => return Err(property::misplaced()),
+        }
     }
-    // Section 3.8.3.1: 3 is a Protocol Error, for the QoS and for Retain Handling.
-    let wrong = Violation::protocol("sec:3.8.3.1", "a subscription option of 3");
-    let retain_handling = match byte >> 4 & 3 {
+    Ok((subscription_id, user))
+}
+
+fn decode_filter(reader: &mut Reader<'_>, version: Version) -> Result<SubscribeFilter, Violation> {
+    // [MQTT-3.8.3-1]
+    let filter = TopicFilter::parse(reader.text()?)?;
+    let options = decode_options(reader.u8()?, version)?;
+    // [MQTT-3.8.3-4] (5.0)
+    if options.no_local && filter.is_shared() {
+        return Err(Violation::protocol("MQTT-3.8.3-4", "a Shared Subscription asks for No Local"));
+    }
+    Ok(SubscribeFilter { filter, options })
+}
+
+fn decode_options(byte: u8, version: Version) -> Result<SubscriptionOptions, Violation> {
+    // [MQTT-3.8.3-5] (5.0), [MQTT-3.8.3-4] (3.1.1)
+    let reserved = if version.is_v5() { RESERVED } else { !QOS };
+    if byte & reserved != 0 {
+        return Err(Violation::malformed("MQTT-3.8.3-5", "a reserved bit of the Subscription Options is set"));
+    }
+    let qos = QoS::from_bits(byte & QOS).ok_or(Violation::protocol("sec:3.8.3.1", "a Topic Filter asks for QoS 3"))?;
+    let retain_handling = match (byte & RETAIN_HANDLING) >> 4 {
         0 => RetainHandling::Always,
         1 => RetainHandling::IfNew,
         2 => RetainHandling::Never,
-        _ => return Err(wrong),
+        _ => return Err(Violation::protocol("sec:3.8.3.1", "the Retain Handling is 3")),
     };
-    let qos = QoS::from_bits(byte & 3).ok_or(wrong)?;
-    Ok(SubscriptionOptions { qos, no_local: byte & 4 != 0, retain_as_published: byte & 8 != 0, retain_handling })
+    let (no_local, retain_as_published) = (byte & NO_LOCAL != 0, byte & RETAIN_AS_PUBLISHED != 0);
+    Ok(SubscriptionOptions { qos, no_local, retain_as_published, retain_handling })
 }
 
-pub(super) fn decode_unsubscribe(reader: &mut Reader<'_>, version: Version) -> Result<Packet, Violation> {
+pub(super) fn decode_unsubscribe(reader: &mut Reader<'_>, version: Version) -> Result<Unsubscribe, Violation> {
     let id = reader.packet_id()?;
-    let user = if version.is_v5() { property::read(reader, &[property::USER_PROPERTY])?.user() } else { Vec::new() };
+    let mut user = UserProperties::new();
+    if version.is_v5() {
+        let mut block = Properties::open(reader)?;
+        while let Some(id) = block.next_id()? {
+            match id {
+                property::USER_PROPERTY => block.reader.user_property(&mut user)?,
+                _ => return Err(property::misplaced()),
+            }
+        }
+    }
     let mut filters = Vec::new();
     while !reader.is_empty() {
         // [MQTT-3.10.3-1]
@@ -69,104 +87,133 @@ pub(super) fn decode_unsubscribe(reader: &mut Reader<'_>, version: Version) -> R
     }
     // [MQTT-3.10.3-2]
     if filters.is_empty() {
-        return Err(Violation::protocol("MQTT-3.10.3-2", "an UNSUBSCRIBE without Topic Filters"));
+        return Err(Violation::protocol("MQTT-3.10.3-2", "an UNSUBSCRIBE has no Topic Filter"));
     }
-    Ok(Packet::Unsubscribe(Unsubscribe { id, user, filters }))
+    Ok(Unsubscribe { id, user, filters })
 }
 
-pub(super) fn decode_suback(reader: &mut Reader<'_>, version: Version) -> Result<Packet, Violation> {
-    let (id, codes, diagnostics) = decode_codes(reader, version, SUBACK_CODES)?;
-    Ok(Packet::SubAck(SubAck { id, codes, diagnostics }))
-}
-
-pub(super) fn decode_unsuback(reader: &mut Reader<'_>, version: Version) -> Result<Packet, Violation> {
-    let (id, codes, diagnostics) = decode_codes(reader, version, UNSUBACK_CODES)?;
-    Ok(Packet::UnsubAck(UnsubAck { id, codes, diagnostics }))
-}
-
-type Codes = (PacketId, Vec<ReasonCode>, Option<Box<Diagnostics>>);
-
-fn decode_codes(reader: &mut Reader<'_>, version: Version, listed: &[u8]) -> Result<Codes, Violation> {
-    let id = reader.packet_id()?;
-    let mut diagnostics = Diagnostics::default();
-    if version.is_v5() {
-        diagnostics = property::read(reader, DIAGNOSTICS)?.diagnostics();
+pub(super) fn encode_subscribe(subscribe: &Subscribe, version: Version, writer: &mut Writer<'_>) -> Written {
+    // [MQTT-3.8.3-2] (5.0), [MQTT-3.8.3-3] (3.1.1)
+    if subscribe.filters.is_empty() {
+        return Err(EncodeError::NotAllowed("a SUBSCRIBE without a Topic Filter"));
     }
-    let codes: Result<Vec<_>, _> = reader.remaining().iter().map(|byte| code(*byte, listed)).collect();
-    Ok((id, codes?, property::boxed(diagnostics)))
-}
-
-pub(super) fn encode_subscribe(subscribe: &Subscribe, version: Version, out: &mut BytesMut) -> Result<(), EncodeError> {
-    let mut properties = Properties::default();
-    properties.varint(property::SUBSCRIPTION_ID, subscribe.subscription_id)?;
-    properties.user(&subscribe.user)?;
-    writer::packet(out, 0x82, |out| {
-        out.put_u16(subscribe.id.value());
+    writer.packet(PacketType::Subscribe, |writer| {
+        writer.u16(subscribe.id.value());
         if version.is_v5() {
-            properties.put(out)?;
+            writer.properties(|writer| {
+                subscribe.subscription_id.map_or(Ok(()), |id| writer.subscription_id(id))?;
+                writer.user_properties(&subscribe.user);
+                Ok(())
+            })?;
         }
-        for SubscribeFilter { filter, options } in &subscribe.filters {
-            writer::text(out, filter.as_text())?;
-            out.put_u8(if version.is_v5() { option_bits(*options) } else { options.qos as u8 });
-        }
-        Ok(())
+        subscribe.filters.iter().try_for_each(|filter| encode_filter(filter, version, writer))
     })
 }
 
-fn option_bits(options: SubscriptionOptions) -> u8 {
+fn encode_filter(filter: &SubscribeFilter, version: Version, writer: &mut Writer<'_>) -> Written {
+    let options = filter.options;
+    writer.text(filter.filter.as_text());
+    if !version.is_v5() {
+        writer.u8(options.qos as u8);
+        return Ok(());
+    }
+    // [MQTT-3.8.3-4] (5.0)
+    if options.no_local && filter.filter.is_shared() {
+        return Err(EncodeError::NotAllowed("No Local on a Shared Subscription"));
+    }
     let retain_handling = match options.retain_handling {
         RetainHandling::Always => 0,
-        RetainHandling::IfNew => 1,
-        RetainHandling::Never => 2,
+        RetainHandling::IfNew => 1 << 4,
+        RetainHandling::Never => 2 << 4,
     };
-    options.qos as u8
-        | u8::from(options.no_local) << 2
-        | u8::from(options.retain_as_published) << 3
-        | retain_handling << 4
+    let no_local = if options.no_local { NO_LOCAL } else { 0 };
+    let retain_as_published = if options.retain_as_published { RETAIN_AS_PUBLISHED } else { 0 };
+    writer.u8(options.qos as u8 | no_local | retain_as_published | retain_handling);
+    Ok(())
 }
 
-pub(super) fn encode_unsubscribe(
-    unsubscribe: &Unsubscribe,
-    version: Version,
-    out: &mut BytesMut,
-) -> Result<(), EncodeError> {
-    let mut properties = Properties::default();
-    properties.user(&unsubscribe.user)?;
-    writer::packet(out, 0xa2, |out| {
-        out.put_u16(unsubscribe.id.value());
+pub(super) fn encode_unsubscribe(unsubscribe: &Unsubscribe, version: Version, writer: &mut Writer<'_>) -> Written {
+    // [MQTT-3.10.3-2]
+    if unsubscribe.filters.is_empty() {
+        return Err(EncodeError::NotAllowed("an UNSUBSCRIBE without a Topic Filter"));
+    }
+    writer.packet(PacketType::Unsubscribe, |writer| {
+        writer.u16(unsubscribe.id.value());
         if version.is_v5() {
-            properties.put(out)?;
+            writer.properties(|writer| {
+                writer.user_properties(&unsubscribe.user);
+                Ok(())
+            })?;
         }
-        unsubscribe.filters.iter().try_for_each(|filter| writer::text(out, filter.as_text()))
-    })
-}
-
-pub(super) fn encode_suback(suback: &SubAck, version: Version, out: &mut BytesMut) -> Result<(), EncodeError> {
-    let mut properties = Properties::default();
-    diagnostics(&mut properties, suback.diagnostics.as_deref())?;
-    writer::packet(out, 0x90, |out| {
-        out.put_u16(suback.id.value());
-        if version.is_v5() {
-            properties.put(out)?;
-        }
-        for code in &suback.codes {
-            // 3.1.1 has one code for all failures [MQTT-3.9.3-2].
-            let is_told = version.is_v5() || !code.is_failure();
-            out.put_u8(if is_told { *code as u8 } else { 0x80 });
-        }
+        unsubscribe.filters.iter().for_each(|filter| writer.text(filter.as_text()));
         Ok(())
     })
 }
 
-pub(super) fn encode_unsuback(unsuback: &UnsubAck, version: Version, out: &mut BytesMut) -> Result<(), EncodeError> {
-    let mut properties = Properties::default();
-    diagnostics(&mut properties, unsuback.diagnostics.as_deref())?;
-    writer::packet(out, 0xb0, |out| {
-        out.put_u16(unsuback.id.value());
-        if version.is_v5() {
-            properties.put(out)?;
-            out.extend(unsuback.codes.iter().map(|code| *code as u8));
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_refused, framed, read_v5, read_v311, written};
+    use super::*;
+    use crate::packet::Packet;
+    use crate::types::PacketId;
+
+    #[test]
+    fn options_are_read_and_written() {
+        let body = "0007 02 0b05 0001 61 2d 0001 23 00";
+        let Packet::Subscribe(subscribe) = read_v5(framed(0x82, body)) else { panic!("no SUBSCRIBE") };
+        assert_eq!(subscribe.subscription_id, Some(5));
+        let options = SubscriptionOptions {
+            qos: QoS::AtLeastOnce,
+            no_local: true,
+            retain_as_published: true,
+            retain_handling: RetainHandling::Never,
+        };
+        assert_eq!(subscribe.filters[0].options, options);
+        assert_eq!(subscribe.filters[1].options, SubscriptionOptions::default());
+        let packet = Packet::Subscribe(subscribe);
+        assert_eq!(written(&packet, Version::V5), Ok(framed(0x82, body)));
+        assert_eq!(written(&packet, Version::V311), Ok(framed(0x82, "0007 0001 61 01 0001 23 00")));
+    }
+
+    #[test]
+    fn unsubscribe_lists_filters_only() {
+        let packet = read_v311(framed(0xa2, "0007 0001 61 0001 23"));
+        assert_eq!(written(&packet, Version::V5), Ok(framed(0xa2, "0007 00 0001 61 0001 23")));
+    }
+
+    #[test]
+    fn illegal_subscribes_name_their_fault() {
+        let rows = [
+            (0x82, "0000 00 0001 61 00", 0x82, "MQTT-2.2.1-3"),
+            (0x82, "0007 00", 0x82, "MQTT-3.8.3-2"),
+            (0x82, "0007", 0x81, "MQTT-4.13.1-1"),
+            (0x82, "0007 00 0001 61", 0x81, "MQTT-4.13.1-1"),
+            (0x82, "0007 00 0001 61 40", 0x81, "MQTT-3.8.3-5"),
+            (0x82, "0007 00 0001 61 80", 0x81, "MQTT-3.8.3-5"),
+            (0x82, "0007 00 0001 61 03", 0x82, "sec:3.8.3.1"),
+            (0x82, "0007 00 0001 61 30", 0x82, "sec:3.8.3.1"),
+            (0x82, "0007 00 000a 2473686172652f672f61 04", 0x82, "MQTT-3.8.3-4"),
+            (0x82, "0007 02 0b00 0001 61 00", 0x82, "sec:3.8.2.1.2"),
+            (0x82, "0007 04 0b010b01 0001 61 00", 0x82, "sec:2.2.2.2"),
+            (0x82, "0007 00 0000 00", 0x82, "MQTT-4.7.3-1"),
+            (0x82, "0007 00 0002 6123 00", 0x8f, "MQTT-4.7.1-1"),
+            (0xa2, "0007 00", 0x82, "MQTT-3.10.3-2"),
+            (0xa2, "0007 02 0b01 0001 61", 0x81, "sec:2.2.2.2"),
+            (0xa2, "0007 00 0002 612b", 0x8f, "MQTT-4.7.1-2"),
+        ];
+        assert_refused(Some(Version::V5), &rows);
+        for options in ["04", "08", "10", "40", "80"] {
+            let body = format!("0007 0001 61 {options}");
+            assert_refused(Some(Version::V311), &[(0x82, &body, 0x81, "MQTT-3.8.3-5")]);
         }
-        Ok(())
-    })
+    }
+
+    #[test]
+    fn a_packet_without_filters_cannot_be_sent() {
+        let id = PacketId::new(7).unwrap();
+        let subscribe = Subscribe { id, subscription_id: None, user: Vec::new(), filters: Vec::new() };
+        assert!(written(&Packet::Subscribe(subscribe), Version::V5).is_err(), "[MQTT-3.8.3-2]");
+        let unsubscribe = Unsubscribe { id, user: Vec::new(), filters: Vec::new() };
+        assert!(written(&Packet::Unsubscribe(unsubscribe), Version::V311).is_err(), "[MQTT-3.10.3-2]");
+    }
 }

@@ -47,7 +47,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if input.is_empty() {
                 return Err(Refusal::Gone);
             }
-            let refuse = |violation, input: &[u8]| Refusal::Refused(violation, codec::version_hint(input));
+            let refuse = |violation, input: &[u8]| Refusal::Refused(violation, codec::connect_version_hint(input));
             match codec::frame_len(&input, None, &limits).map_err(|violation| refuse(violation, &input))? {
                 Some(length) if length <= input.len() => {
                     let frame = input.split_to(length).freeze();
@@ -83,7 +83,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 }
 
 fn decode_connect(frame: Bytes, limits: &codec::Limits) -> Result<Connect, Refusal> {
-    let hint = codec::version_hint(&frame);
+    let hint = codec::connect_version_hint(&frame);
     match codec::decode(frame, None, limits) {
         Ok(Packet::Connect(connect)) => Ok(*connect),
         Ok(_) => Err(Refusal::Refused(Violation::protocol("MQTT-3.1.0-1", "the first packet is not CONNECT"), hint)),
