@@ -158,7 +158,9 @@ impl Committer {
             if is_over {
                 return Ok(());
             }
-            self.commit_group(store, limits, counters)?;
+            if !self.commit_group(store, limits, counters)? {
+                store.rest()?;
+            }
         }
     }
 

@@ -31,6 +31,7 @@ impl Broker {
         let Place::Parked(parked) = &mut inbox.place else { return };
         let is_over = parked.handle_timeout(now, &mut turn);
         let next = parked.next_timeout();
+        let sent_below = parked.sent_below();
         let ended = if is_over { std::mem::replace(&mut inbox.place, Place::Gone) } else { Place::Gone };
         drop(inbox);
         match ended {
@@ -42,7 +43,8 @@ impl Broker {
                 self.timers.set(slot, next);
                 self.in_house(|broker, house, batch| {
                     if slot.is_durable && !turn.asks.is_empty() {
-                        batch.record(Record::SessionParked { session: slot.key, expires_at: next, will_at: None });
+                        let session = slot.key;
+                        batch.record(Record::SessionParked { session, expires_at: next, will_at: None, sent_below });
                     }
                     broker.publish_wills(&mut turn, house, batch);
                 });
@@ -67,7 +69,8 @@ impl Broker {
             }
             if slot.is_durable && broker.committer.is_durable() {
                 let (expires_at, will_at) = (parked.expires_at(), parked.will_at());
-                batch.record(Record::SessionParked { session: slot.key, expires_at, will_at });
+                let sent_below = parked.sent_below();
+                batch.record(Record::SessionParked { session: slot.key, expires_at, will_at, sent_below });
             }
         })
     }

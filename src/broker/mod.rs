@@ -9,6 +9,7 @@ mod counters;
 mod house;
 mod publisher;
 mod registry;
+mod restore;
 mod retained;
 mod scan;
 mod slot;

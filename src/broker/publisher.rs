@@ -100,10 +100,12 @@ impl Publisher {
                 self.give(broker, &target, &message, &mut tally);
             }
         }
-        let is_stored = !tally.durable.is_empty() || (is_retained && broker.committer.is_durable());
+        // The broker's own topics are made anew at every start.
+        let keeps_retained = is_retained && broker.committer.is_durable() && !message.topic.is_internal();
+        let is_stored = !tally.durable.is_empty() || keeps_retained;
         let code = outcome(broker, &tally, is_retained);
         if is_stored && !code.is_failure() {
-            batch.publish(message, inbound, is_retained, tally.durable);
+            batch.publish(message, inbound, keeps_retained, tally.durable);
         }
         code
     }

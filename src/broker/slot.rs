@@ -91,6 +91,18 @@ impl Slot {
         })
     }
 
+    /// A session that the store found, waiting for its client.
+    pub(super) fn restored(key: SessionKey, parked: Box<Parked>, next_position: u64) -> Arc<Self> {
+        let slot = Self::new(key, parked.client_id().clone(), true);
+        slot.reserve(parked.occupied());
+        slot.next_position.store(next_position, Ordering::Relaxed);
+        let mut inbox = slot.lock();
+        slot.set_live(&inbox, false);
+        inbox.place = Place::Parked(parked);
+        drop(inbox);
+        slot
+    }
+
     pub fn is_live(&self) -> bool {
         self.is_live.load(Ordering::Acquire)
     }

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 #[serde(default)]
 pub struct Config {
     pub data_dir: PathBuf,
+    /// Whether acknowledged messages and sessions are kept on disk.
+    pub persistence: bool,
     /// 0 is one per core.
     pub worker_threads: usize,
     pub shutdown_grace_ms: u64,
@@ -24,6 +26,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from("data"),
+            persistence: true,
             worker_threads: 0,
             shutdown_grace_ms: 5000,
             log: Log::default(),

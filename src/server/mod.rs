@@ -1,13 +1,14 @@
 //! Sockets, the connection loop and the order of start and end (floor 4).
 mod admission;
 mod connection;
+mod engine;
 mod link;
 mod opening;
 mod settings;
 mod timers;
 
-use crate::broker::{Broker, Committer};
-use crate::clock::{Clock, seed};
+use crate::broker::Broker;
+use crate::clock::Clock;
 use crate::codec;
 use crate::config::Config;
 use crate::session::Close;
@@ -26,6 +27,8 @@ use tokio::task::JoinSet;
 pub enum ServerError {
     #[error("listener.address: {address}: {source}; stop the other program or choose another address")]
     Bind { address: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
 }
 
 /// What all connections of this server share.
@@ -45,18 +48,15 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         .iter()
         .map(|listener| bind(listener.address).map(|socket| (socket, listener.allow_anonymous)))
         .collect::<Result<Vec<_>, _>>()?;
+    let clock = Clock::start();
+    let (broker, engine) = engine::start(&config, clock)?;
     let shared = Arc::new(Shared {
-        broker: Broker::new(settings::broker(&config, seed()), Arc::new(Committer::memory())),
-        clock: Clock::start(),
+        broker,
+        clock,
         decoding: settings::decoding(&config),
         limits: settings::link(&config),
         admission: Admission::new(&config.limits),
     });
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        durability = "memory",
-        "state is kept in memory: messages and sessions end with this process"
-    );
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     for (socket, allow_anonymous) in listeners {
@@ -69,7 +69,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let grace = Duration::from_millis(config.shutdown_grace_ms);
     if tokio::time::timeout(grace, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
         tracing::warn!("some connections did not end within shutdown_grace_ms and were cut");
+        tasks.shutdown().await;
     }
+    engine.stop().await;
     Ok(())
 }
 

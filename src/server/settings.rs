@@ -65,7 +65,7 @@ pub(super) fn broker(config: &Config, seed: u64) -> Settings {
             wildcard_subscriptions: mqtt.wildcard_subscriptions,
             subscription_identifiers: mqtt.subscription_identifiers,
             shared_subscriptions: mqtt.shared_subscriptions,
-            durability: mqtt.durability_property.then_some("memory"),
+            durability: mqtt.durability_property.then_some(durability(config)),
         },
         mailbox_limits: MailboxLimits {
             messages_max: limits.mailbox_messages_max,
@@ -76,6 +76,11 @@ pub(super) fn broker(config: &Config, seed: u64) -> Settings {
         shared_strategy: strategy(mqtt.shared_strategy),
         seed,
     }
+}
+
+/// What an acknowledgement is worth.
+pub(super) fn durability(config: &Config) -> &'static str {
+    if config.persistence { "fsync" } else { "memory" }
 }
 
 fn on_full(setting: config::OnFull) -> OnFull {

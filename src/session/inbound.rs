@@ -18,6 +18,11 @@ pub(super) enum Arrival {
 }
 
 impl Inbound {
+    /// Identifiers that were open before a restart.
+    pub fn restored(ids: impl IntoIterator<Item = PacketId>) -> Self {
+        Self { open: ids.into_iter().map(|id| (id, false)).collect(), unacknowledged: 0 }
+    }
+
     pub fn is_open(&self, id: PacketId) -> bool {
         self.open.contains_key(&id)
     }

@@ -19,6 +19,8 @@ pub(super) struct Outbound {
     cursor: u64,
     /// Entries before the cursor that are not finished.
     in_flight: u64,
+    /// The position after the highest ever sent.
+    sent_below: u64,
     occupied: Released,
     released: Released,
     dropped: Dropped,
@@ -57,6 +59,47 @@ pub(super) enum Acknowledged {
 }
 
 impl Outbound {
+    /// An empty line whose first delivery will stand at `position`.
+    pub fn starting_at(position: u64) -> Self {
+        Self { base: position, cursor: position, sent_below: position, ..Self::default() }
+    }
+
+    /// Puts a delivery back after a restart; `was_sent` if the receiver may have seen it.
+    pub fn restore(&mut self, delivery: Delivery, was_sent: bool) {
+        let position = delivery.position.unwrap_or(self.end());
+        self.push(delivery);
+        if was_sent && let Some(entry) = self.entry_mut(position) {
+            *entry = match std::mem::replace(entry, Entry::Done) {
+                Entry::Waiting(delivery) => Entry::Sent(delivery),
+                other @ (Entry::Sent(_) | Entry::Received | Entry::Done) => other,
+            };
+        }
+    }
+
+    /// Puts a delivery back of which only PUBCOMP is missing.
+    pub fn restore_received(&mut self, position: u64) {
+        self.pad(position);
+        if self.end() == position {
+            self.entries.push_back(Entry::Received);
+        }
+    }
+
+    /// Makes the next delivery stand at `position`, those before being finished.
+    pub fn pad(&mut self, position: u64) {
+        if self.entries.is_empty() {
+            self.base = self.base.max(position);
+            self.cursor = self.base;
+        }
+        while self.end() < position {
+            self.entries.push_back(Entry::Done);
+        }
+    }
+
+    /// Positions below this may have been sent.
+    pub fn sent_below(&self) -> u64 {
+        self.sent_below
+    }
+
     /// The position after the last.
     pub fn end(&self) -> u64 {
         self.base + self.entries.len() as u64
@@ -73,13 +116,7 @@ impl Outbound {
         if position < self.end() {
             return;
         }
-        if self.entries.is_empty() {
-            self.base = position;
-            self.cursor = position;
-        }
-        while self.end() < position {
-            self.entries.push_back(Entry::Done);
-        }
+        self.pad(position);
         self.occupied.messages += 1;
         self.occupied.bytes += delivery.cost_bytes();
         self.entries.push_back(Entry::Waiting(delivery));
@@ -139,6 +176,7 @@ impl Outbound {
         }
         self.in_flight += 1;
         self.cursor += 1;
+        self.sent_below = self.sent_below.max(self.cursor);
     }
 
     /// The step cannot be taken: the packet is larger than the receiver takes, and counts as sent [MQTT-3.1.2-25].

@@ -1,7 +1,12 @@
 //! A session between two network connections: it queues, and waits for its client, its will or its expiry.
+use super::inbound::Inbound;
+use super::outbound::Outbound;
 use super::state::{State, Subscribed, will_message, will_qos};
-use super::{Ask, Cause, Change, Delivery, Ended, Publication, Turn};
-use crate::types::{ClientId, CommitSeq, Now, QoS, TopicFilter};
+use super::{Ask, Cause, Change, Delivery, Ended, Limits, Publication, Released, Turn};
+use crate::packet::Will;
+use crate::types::{ClientId, CommitSeq, Now, PacketId, QoS, TopicFilter};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 #[derive(Debug)]
 pub struct Parked {
@@ -15,7 +20,76 @@ pub struct Parked {
 /// Session Expiry Interval of a session that never ends by itself (section 3.1.2.11.2).
 const NEVER_EXPIRES: u32 = u32::MAX;
 
+/// A session as the store found it at a start.
+#[derive(Debug)]
+pub struct Saved {
+    pub client_id: ClientId,
+    /// Session Expiry Interval, seconds.
+    pub expiry_s: u32,
+    pub expires_at: Option<Now>,
+    pub will: Option<Will>,
+    pub will_at: Option<Now>,
+    pub subscriptions: BTreeMap<TopicFilter, Subscribed>,
+    pub inbound: Vec<PacketId>,
+    /// In order of their positions.
+    pub queue: Vec<SavedDelivery>,
+    /// The position after the highest ever given.
+    pub next_position: u64,
+}
+
+/// One unfinished delivery.
+#[derive(Debug)]
+pub enum SavedDelivery {
+    Queued {
+        delivery: Delivery,
+        was_sent: bool,
+    },
+    /// PUBREC had come.
+    Received {
+        position: u64,
+    },
+}
+
+impl SavedDelivery {
+    fn position(&self) -> u64 {
+        match self {
+            Self::Queued { delivery, .. } => delivery.position.unwrap_or_default(),
+            Self::Received { position } => *position,
+        }
+    }
+}
+
 impl Parked {
+    /// A session from the store, waiting for its client.
+    pub fn restore(saved: Saved, limits: Arc<Limits>) -> Self {
+        let mut state = State::new(saved.client_id, limits, saved.expiry_s.max(1));
+        state.expiry_s = saved.expiry_s;
+        state.subscriptions = saved.subscriptions;
+        state.inbound = Inbound::restored(saved.inbound);
+        state.will = saved.will;
+        let first = saved.queue.first().map_or(saved.next_position, SavedDelivery::position);
+        state.outbound = Outbound::starting_at(first);
+        for delivery in saved.queue {
+            match delivery {
+                SavedDelivery::Queued { delivery, was_sent } => state.outbound.restore(delivery, was_sent),
+                SavedDelivery::Received { position } => state.outbound.restore_received(position),
+            }
+        }
+        state.outbound.pad(saved.next_position);
+        state.outbound.disconnected();
+        Self { state, will_at: saved.will_at, expires_at: saved.expires_at }
+    }
+
+    /// Deliveries not finished, and their bytes.
+    pub fn occupied(&self) -> Released {
+        self.state.outbound.occupied()
+    }
+
+    /// Queue positions below this may have been sent.
+    pub fn sent_below(&self) -> u64 {
+        self.state.outbound.sent_below()
+    }
+
     /// Lets a session without its connection go on, or not.
     pub(super) fn park(mut state: State, cause: Cause, now: Now, turn: &mut Turn) -> Ended {
         state.inbound.disconnected();

@@ -1,8 +1,12 @@
 //! Durable state behind one seam (floor 2): groups of records go in, and are on disk when the call returns.
+mod durable;
+mod image;
 pub mod log;
 mod memory;
 mod record;
 
+pub use durable::{DurableStore, Restored};
+pub use image::{Image, Presence, Queued, SessionImage};
 pub use memory::MemoryStore;
 pub use record::{Record, Target};
 
@@ -11,9 +15,18 @@ pub trait Store: Send {
     /// Makes all records of the group durable, in order, all or none. After an error nothing may be acknowledged any
     /// more: what of the group is on disk is not known.
     fn commit(&mut self, group: &[Record]) -> Result<(), StoreError>;
+
+    /// Nothing waits: time for what makes later commits quick and recovery sure.
+    fn rest(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
-/// A group could not be made durable.
+/// The store cannot be opened, or a group could not be made durable.
 #[derive(Debug, thiserror::Error)]
-#[error("the store cannot write: {0}")]
-pub struct StoreError(#[from] pub std::io::Error);
+pub enum StoreError {
+    #[error("data_dir: {0}; make the directory writable for the broker, or set data_dir to another one")]
+    Io(#[source] std::io::Error),
+    #[error("the delivery log in data_dir: {0}")]
+    Log(#[source] Box<log::LogError>),
+}

@@ -17,11 +17,12 @@ pub enum Record {
         expiry_s: u32,
         will: Option<Box<Will>>,
     },
-    /// The connection ended. Deadlines are absolute; `None` is never.
+    /// The connection ended. Deadlines are absolute; `None` is never. Positions below `sent_below` may have been sent.
     SessionParked {
         session: SessionKey,
         expires_at: Option<Now>,
         will_at: Option<Now>,
+        sent_below: u64,
     },
     SessionEnded {
         session: SessionKey,
@@ -53,6 +54,11 @@ pub enum Record {
     Received {
         session: SessionKey,
         position: u64,
+    },
+    /// A QoS 2 identifier is open, whose message has been dealt with long ago; written with an image only.
+    InboundOpen {
+        session: SessionKey,
+        id: PacketId,
     },
     /// PUBREL came for this identifier.
     InboundReleased {
