@@ -74,10 +74,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.shared.broker.counters.connect_timeouts.add(1);
                 tracing::debug!(address = %self.address, "no CONNECT within limits.connect_timeout_ms");
             }
-            Err(Refusal::Refused(violation, version)) => {
+            Err(Refusal::Refused(violation, answer)) => {
                 self.shared.broker.counters.connects_refused.add(1);
                 tracing::info!(address = %self.address, rule = violation.rule, "refused: {}", violation.why);
-                self.refuse(&violation, version);
+                self.refuse(&violation, answer);
             }
         }
         // The session is free already; only the socket is left.

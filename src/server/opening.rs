@@ -16,8 +16,28 @@ pub(super) enum Refusal {
     Gone,
     /// No CONNECT, or no free session, within `limits.connect_timeout_ms`.
     TimedOut,
-    /// CONNECT was no good; the version tells how to say so, if it is known.
-    Refused(Violation, Option<Version>),
+    /// CONNECT was no good; the last part tells how to say so, if it is known.
+    Refused(Violation, Option<Answer>),
+}
+
+/// How to tell a client that it is refused.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answer {
+    version: Version,
+    /// The client's Maximum Packet Size, bytes.
+    packet_bytes_max: u32,
+}
+
+impl Answer {
+    fn to(connect: &Connect) -> Self {
+        let packet_bytes_max = connect.properties.maximum_packet_bytes.unwrap_or(u32::MAX);
+        Self { version: connect.version, packet_bytes_max }
+    }
+
+    /// For a CONNECT that could not be read to its end.
+    fn by_hint(packet: &[u8]) -> Option<Self> {
+        codec::connect_version_hint(packet).map(|version| Self { version, packet_bytes_max: u32::MAX })
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -26,8 +46,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let patience = self.shared.limits.connect_timeout;
         let opened = tokio::time::timeout(patience, async {
             let connect = self.read_connect().await?;
-            let version = connect.version;
-            let refuse = |violation| Refusal::Refused(violation, Some(version));
+            let answer = Answer::to(&connect);
+            let refuse = |violation| Refusal::Refused(violation, Some(answer));
             // Without authentication nobody can prove who he is, so that only anonymous clients can be let in.
             if !allow_anonymous {
                 let why = "this listener lets nobody in without authentication";
@@ -47,7 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if input.is_empty() {
                 return Err(Refusal::Gone);
             }
-            let refuse = |violation, input: &[u8]| Refusal::Refused(violation, codec::connect_version_hint(input));
+            let refuse = |violation, input: &[u8]| Refusal::Refused(violation, Answer::by_hint(input));
             match codec::frame_len(&input, None, &limits).map_err(|violation| refuse(violation, &input))? {
                 Some(length) if length <= input.len() => {
                     let frame = input.split_to(length).freeze();
@@ -60,30 +80,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Tells the peer why it is refused, where that is possible [MQTT-3.1.4-1].
-    pub(super) fn refuse(&mut self, violation: &Violation, version: Option<Version>) {
-        let Some(version) = version else { return };
-        // 3.1.1 has return codes for five reasons only; a malformed CONNECT is closed without one.
-        let is_tellable = version.is_v5()
-            || !matches!(
-                violation.reason,
-                ReasonCode::MalformedPacket | ReasonCode::ProtocolError | ReasonCode::PacketTooLarge
-            );
-        if !is_tellable {
+    pub(super) fn refuse(&mut self, violation: &Violation, answer: Option<Answer>) {
+        let Some(Answer { version, packet_bytes_max }) = answer else { return };
+        let mut connack = ConnAck::refusal(violation.reason);
+        // [MQTT-3.2.2-6] (3.1.1): there are return codes for five reasons only; otherwise closing says it all.
+        let is_untellable = matches!(
+            violation.reason,
+            ReasonCode::MalformedPacket | ReasonCode::ProtocolError | ReasonCode::PacketTooLarge
+        );
+        if !version.is_v5() && is_untellable {
             return;
         }
-        let mut connack = ConnAck::refusal(violation.reason);
-        if version.is_v5() {
-            connack.properties.diagnostics.reason_string = Some(Text::from_static(violation.why));
+        connack.properties.diagnostics.reason_string = Some(Text::from_static(violation.why));
+        if !self.say_connack(connack.clone(), version, packet_bytes_max) {
+            // [MQTT-3.2.2-19]
+            connack.properties.diagnostics.reason_string = None;
+            self.say_connack(connack, version, packet_bytes_max);
         }
+    }
+
+    /// Puts a CONNACK into the buffer if the client takes its size.
+    fn say_connack(&mut self, connack: ConnAck, version: Version, packet_bytes_max: u32) -> bool {
         let mut out = BytesMut::new();
-        if codec::encode(&Packet::ConnAck(Box::new(connack)), version, &mut out).is_ok() {
+        let is_encoded = codec::encode(&Packet::ConnAck(Box::new(connack)), version, &mut out).is_ok();
+        let fits = u32::try_from(out.len()).is_ok_and(|length| length <= packet_bytes_max);
+        if is_encoded && fits {
             self.link.out.extend_from_slice(&out);
         }
+        is_encoded && fits
     }
 }
 
 fn decode_connect(frame: Bytes, limits: &codec::Limits) -> Result<Connect, Refusal> {
-    let hint = codec::connect_version_hint(&frame);
+    let hint = Answer::by_hint(&frame);
     match codec::decode(frame, None, limits) {
         Ok(Packet::Connect(connect)) => Ok(*connect),
         Ok(_) => Err(Refusal::Refused(Violation::protocol("MQTT-3.1.0-1", "the first packet is not CONNECT"), hint)),
