@@ -1,0 +1,4 @@
+//! Transcripts of sessions and their broker without sockets, disks or clocks: packets in, packets out.
+mod packets;
+mod peer;
+mod statements;
