@@ -1,4 +1,6 @@
 //! Transcripts of sessions and their broker without sockets, disks or clocks: packets in, packets out.
+mod gate;
 mod packets;
 mod peer;
-mod statements;
+mod standard;
+mod states;

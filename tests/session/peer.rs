@@ -83,8 +83,13 @@ impl World {
     }
 
     fn peer(&self, attachment: Box<Attachment>) -> Peer {
-        let mut peer =
-            Peer { version: attachment.version(), attachment, now: self.now.clone(), seen: VecDeque::new(), connack: None };
+        let mut peer = Peer {
+            version: attachment.version(),
+            attachment,
+            now: self.now.clone(),
+            seen: VecDeque::new(),
+            connack: None,
+        };
         peer.take_connack();
         peer
     }
