@@ -1,5 +1,8 @@
 //! Transcripts of sessions and their broker without sockets, disks or clocks: packets in, packets out.
+mod deliveries;
 mod gate;
+mod lifetimes;
+mod limits;
 mod packets;
 mod peer;
 mod standard;

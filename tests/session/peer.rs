@@ -135,6 +135,14 @@ impl Peer {
         packet
     }
 
+    /// Whether this packet, or else nothing, comes next.
+    pub fn comes(&mut self, packet: impl Into<Packet>) -> bool {
+        self.collect();
+        let next = self.seen.pop_front();
+        assert!(next.is_none() || next == Some(packet.into()), "{next:?}");
+        next.is_some()
+    }
+
     pub fn expect_nothing(&mut self) {
         self.collect();
         assert_eq!(self.seen, [], "nothing was expected");
