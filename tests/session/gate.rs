@@ -112,3 +112,47 @@ fn acknowledgements_keep_the_order_of_their_packets() {
     publisher.expect(puback(1));
     publisher.expect(puback_code(2, ReasonCode::NoMatchingSubscribers));
 }
+
+#[test]
+fn a_message_for_an_absent_client_waits_for_its_commit_and_is_there_when_the_client_is_back() {
+    let world = durable();
+    let mut client = connected(&world, "c");
+    client.send(subscribe(1, "a", QoS::AtLeastOnce));
+    commit(&world);
+    client.expect(suback(1, ReasonCode::GrantedQoS1));
+    client.lose();
+    assert!(matches!(commit(&world).as_slice(), [Record::SessionParked { .. }]));
+    let mut publisher = connected(&world, "p");
+    publisher.send(publish("a").qos1(1));
+    publisher.expect_nothing();
+    let mut client = world.connect(resume("c"));
+    client.expect_nothing();
+    commit(&world);
+    publisher.expect(puback(1));
+    client.take_connack();
+    assert!(client.connack.as_ref().is_some_and(|connack| connack.session_present));
+    client.expect(publish("a").qos1(1));
+}
+
+#[test]
+fn a_shared_message_moves_on_to_another_member_in_one_commit() {
+    let world = durable();
+    let mut first = connected(&world, "first");
+    first.send(subscribe(1, "$share/g/a", QoS::AtLeastOnce));
+    let mut publisher = connected(&world, "p");
+    publisher.send(publish("a").qos1(1));
+    commit(&world);
+    first.expect(suback(1, ReasonCode::GrantedQoS1));
+    first.expect(publish("a").qos1(1));
+    let mut second = connected(&world, "second");
+    second.send(subscribe(1, "$share/g/a", QoS::AtLeastOnce));
+    commit(&world);
+    second.expect(suback(1, ReasonCode::GrantedQoS1));
+    first.lose();
+    second.expect_nothing();
+    let records = commit(&world);
+    let moved = records.iter().position(|record| matches!(record, Record::Published { .. }));
+    let done = records.iter().position(|record| matches!(record, Record::Done { .. }));
+    assert!(moved.is_some() && moved < done, "{records:?}");
+    second.expect(publish("a").qos1(1));
+}
