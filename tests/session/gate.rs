@@ -1,0 +1,158 @@
+//! Acknowledged means on disk: what leaves only after its commit, and what waits for nothing.
+use crate::packets::*;
+use crate::peer::{World, mailbox_limits};
+use vowmq::broker::{Committer, Counters};
+use vowmq::store::{Record, Store, StoreError};
+use vowmq::types::{QoS, ReasonCode};
+
+/// Keeps the records of each commit for the test to look at.
+#[derive(Default)]
+struct Kept {
+    records: Vec<Record>,
+}
+
+impl Store for Kept {
+    fn commit(&mut self, group: &[Record]) -> Result<(), StoreError> {
+        self.records.extend_from_slice(group);
+        Ok(())
+    }
+}
+
+fn durable() -> World {
+    World::new(|_| {}, Committer::durable())
+}
+
+/// Commits all that waits.
+fn commit(world: &World) -> Vec<Record> {
+    let mut store = Kept::default();
+    let counters = Counters::default();
+    while world.committer.commit_group(&mut store, mailbox_limits(), &counters).expect("this store never fails") {}
+    store.records
+}
+
+fn connected(world: &World, client_id: &str) -> crate::peer::Peer {
+    let mut client = world.connect(connect(client_id));
+    assert_eq!(client.connack, None, "CONNACK waits for the session's record");
+    assert!(!commit(world).is_empty());
+    client.take_connack();
+    assert!(client.connack.is_some());
+    client
+}
+
+#[test]
+fn connack_and_suback_leave_after_their_commit() {
+    let world = durable();
+    let mut client = connected(&world, "c");
+    client.send(subscribe(1, "a", QoS::AtLeastOnce));
+    client.expect_nothing();
+    let records = commit(&world);
+    assert!(matches!(records.as_slice(), [Record::Subscribed { .. }]), "{records:?}");
+    client.expect(suback(1, ReasonCode::GrantedQoS1));
+}
+
+#[test]
+fn each_step_of_a_message_for_a_kept_session_leaves_after_its_commit() {
+    let world = durable();
+    let mut client = connected(&world, "c");
+    client.send(subscribe(1, "a", QoS::ExactlyOnce));
+    commit(&world);
+    client.expect(suback(1, ReasonCode::GrantedQoS2));
+    let mut publisher = connected(&world, "p");
+
+    publisher.send(publish("a").qos2(7));
+    publisher.expect_nothing();
+    client.expect_nothing();
+    commit(&world);
+    publisher.expect(pubrec(7));
+    client.expect(publish("a").qos2(1));
+
+    publisher.send(pubrel(7));
+    publisher.expect_nothing();
+    commit(&world);
+    publisher.expect(pubcomp(7));
+
+    client.send(pubrec(1));
+    client.expect_nothing();
+    commit(&world);
+    client.expect(pubrel(1));
+    client.send(pubcomp(1));
+    assert!(matches!(commit(&world).as_slice(), [Record::Done { .. }]));
+
+    publisher.send(publish("a").qos1(8));
+    publisher.expect_nothing();
+    commit(&world);
+    publisher.expect(puback(8));
+}
+
+#[test]
+fn traffic_between_sessions_that_end_with_their_connections_waits_for_nothing() {
+    let world = durable();
+    let mut client = world.connect(connect_311("c", true));
+    assert!(client.connack.is_some());
+    client.subscribe("a", QoS::AtLeastOnce);
+    client.send(publish("a").qos1(3));
+    client.expect(puback(3));
+    client.expect(publish("a").qos1(1));
+    client.send(puback(1));
+    assert!(commit(&world).is_empty());
+}
+
+#[test]
+fn acknowledgements_keep_the_order_of_their_packets() {
+    // [MQTT-4.6.0-2]: the second waits for nothing itself, but for the first.
+    let world = durable();
+    let mut kept = connected(&world, "c");
+    kept.send(subscribe(1, "kept", QoS::AtLeastOnce));
+    commit(&world);
+    let mut publisher = connected(&world, "p");
+    publisher.send(publish("kept").qos1(1));
+    publisher.send(publish("nobody").qos1(2));
+    publisher.expect_nothing();
+    commit(&world);
+    publisher.expect(puback(1));
+    publisher.expect(puback_code(2, ReasonCode::NoMatchingSubscribers));
+}
+
+#[test]
+fn a_message_for_an_absent_client_waits_for_its_commit_and_is_there_when_the_client_is_back() {
+    let world = durable();
+    let mut client = connected(&world, "c");
+    client.send(subscribe(1, "a", QoS::AtLeastOnce));
+    commit(&world);
+    client.expect(suback(1, ReasonCode::GrantedQoS1));
+    client.lose();
+    assert!(matches!(commit(&world).as_slice(), [Record::SessionParked { .. }]));
+    let mut publisher = connected(&world, "p");
+    publisher.send(publish("a").qos1(1));
+    publisher.expect_nothing();
+    let mut client = world.connect(resume("c"));
+    client.expect_nothing();
+    commit(&world);
+    publisher.expect(puback(1));
+    client.take_connack();
+    assert!(client.connack.as_ref().is_some_and(|connack| connack.session_present));
+    client.expect(publish("a").qos1(1));
+}
+
+#[test]
+fn a_shared_message_moves_on_to_another_member_in_one_commit() {
+    let world = durable();
+    let mut first = connected(&world, "first");
+    first.send(subscribe(1, "$share/g/a", QoS::AtLeastOnce));
+    let mut publisher = connected(&world, "p");
+    publisher.send(publish("a").qos1(1));
+    commit(&world);
+    first.expect(suback(1, ReasonCode::GrantedQoS1));
+    first.expect(publish("a").qos1(1));
+    let mut second = connected(&world, "second");
+    second.send(subscribe(1, "$share/g/a", QoS::AtLeastOnce));
+    commit(&world);
+    second.expect(suback(1, ReasonCode::GrantedQoS1));
+    first.lose();
+    second.expect_nothing();
+    let records = commit(&world);
+    let moved = records.iter().position(|record| matches!(record, Record::Published { .. }));
+    let done = records.iter().position(|record| matches!(record, Record::Done { .. }));
+    assert!(moved.is_some() && moved < done, "{records:?}");
+    second.expect(publish("a").qos1(1));
+}

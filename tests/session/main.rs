@@ -1,0 +1,9 @@
+//! Transcripts of sessions and their broker without sockets, disks or clocks: packets in, packets out.
+mod deliveries;
+mod gate;
+mod lifetimes;
+mod limits;
+mod packets;
+mod peer;
+mod standard;
+mod states;
