@@ -143,8 +143,8 @@ impl Setting {
             Ok(_) => None,
             Err(error) => {
                 let name = self.key.rsplit('.').next().unwrap_or(&self.key);
-                let what = format!("{}: {}", self.value, error.message());
-                told(&self.key, what, format!("write e.g. {name} = {default}"))
+                let fix = choices(error.message()).unwrap_or_else(|| format!("write e.g. {name} = {default}"));
+                told(&self.key, misfit(&self.value, default), fix)
             }
         }
     }
@@ -163,15 +163,16 @@ impl Setting {
             let fix = nearest(&key, &known);
             return told(key, "unknown key".into(), fix);
         }
-        if let Err(error) = listener.clone().try_into::<Listener>() {
+        if listener.clone().try_into::<Listener>().is_err() {
             let key = if table.get("allow_anonymous").is_some_and(|value| !value.is_bool()) {
                 "listener.allow_anonymous"
             } else {
                 "listener.address"
             };
-            let what = match table.get("address") {
-                Some(address) => format!("{address}: {}", error.message()),
-                None => "missing".into(),
+            let what = match (table.get("address"), table.get("allow_anonymous")) {
+                (_, Some(value)) if !value.is_bool() => format!("{value} is neither true nor false"),
+                (Some(address), _) => format!("{address} is not an address and port"),
+                (None, _) => "missing".into(),
             };
             let fix = "write e.g. address = \"127.0.0.1:1883\" and allow_anonymous = true";
             return told(key.into(), what, fix.into());
@@ -185,6 +186,25 @@ fn known_keys() -> Vec<(String, Value)> {
     let mut settings = Vec::new();
     flatten("", "", Table::try_from(Config::default()).expect("settings are plain tables"), &mut settings);
     settings.into_iter().map(|setting| (setting.key, setting.value)).collect()
+}
+
+/// What is wrong with a value that is not of its default's kind.
+fn misfit(value: &Value, default: &Value) -> String {
+    let kind = match (default, value) {
+        (Value::Integer(_), Value::Integer(_)) => "is out of range",
+        (Value::Integer(_), _) => "is not a whole number",
+        (Value::Boolean(_), _) => "is neither true nor false",
+        (_, Value::String(_)) => "is not one of the values to choose from",
+        _ => "is not a text in quotes",
+    };
+    format!("{value} {kind}")
+}
+
+/// The values to choose from, where there is a list of them.
+fn choices(message: &str) -> Option<String> {
+    let (_, choices) = message.split_once(", expected ")?;
+    let choices = choices.strip_prefix("one of ").unwrap_or(choices);
+    choices.starts_with('`').then(|| format!("choose {}", choices.replace('`', "")))
 }
 
 fn nearest(key: &str, known: &[(String, Value)]) -> String {

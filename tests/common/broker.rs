@@ -52,7 +52,12 @@ impl Broker {
         fs::write(&config, text).expect("the broker's configuration can be written");
         let log = File::create(directory.path().join("log")).expect("the broker's log can be created");
         let program = std::env::var("VOWMQ_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_vowmq").to_owned());
-        let process = Command::new(&program)
+        let mut command = Command::new(&program);
+        // Variables that steer the tests are no settings of the broker.
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VOWMQ_")) {
+            command.env_remove(name);
+        }
+        let process = command
             .arg("--config")
             .arg(&config)
             .stdin(Stdio::null())

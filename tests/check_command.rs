@@ -1,0 +1,144 @@
+//! `vowmq check`: every mistake is told with its place and its fix, and what is printed is a conf file.
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn vowmq(arguments: &[&str], environment: &[(&str, &str)], directory: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vowmq"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VOWMQ_")) {
+        command.env_remove(name);
+    }
+    command.current_dir(directory).args(arguments).envs(environment.iter().copied());
+    command.output().expect("the program starts")
+}
+
+/// What `vowmq check` says of a conf file, without the leading `vowmq: conf.toml: ` of each line, and the exit code.
+fn mistakes(text: &str) -> (Vec<String>, Option<i32>) {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("conf.toml"), text).unwrap();
+    let output = vowmq(&["check", "--config", "conf.toml"], &[], directory.path());
+    let told = String::from_utf8(output.stderr).unwrap();
+    let lines = told.lines().map(|line| line.strip_prefix("vowmq: conf.toml: ").unwrap_or(line).to_owned());
+    (lines.collect(), output.status.code())
+}
+
+#[test]
+fn wrong_files_are_told_with_place_fault_and_fix() {
+    for (text, expected) in [
+        ("data_dri = \"d\"", "data_dri: unknown key; did you mean data_dir?"),
+        ("[limits]\npacket_byte_max = 5", "limits.packet_byte_max: unknown key; did you mean limits.packet_bytes_max?"),
+        (
+            "[limits]\npacket_bytes_max = \"abc\"",
+            "limits.packet_bytes_max: \"abc\" is not a whole number; write e.g. packet_bytes_max = 1048576",
+        ),
+        (
+            "[limits]\nqueued_messages_max = -1",
+            "limits.queued_messages_max: -1 is out of range; write e.g. queued_messages_max = 100000",
+        ),
+        ("[limits]\nreceive_max = 0", "limits.receive_max: 0 is out of range; choose a value from 1 to 65535"),
+        ("[mqtt]\nretain = 1", "mqtt.retain: 1 is neither true nor false; write e.g. retain = true"),
+        ("[mqtt]\nmaximum_qos = 3", "mqtt.maximum_qos: 3 is out of range; choose a value from 0 to 2"),
+        (
+            "[mqtt]\nshared_strategy = \"best\"",
+            "mqtt.shared_strategy: \"best\" is not one of the values to choose from; choose round_robin, least_in_flight, sticky, random",
+        ),
+        (
+            "[log]\nlevel = \"=loud=\"",
+            "log.level: \"=loud=\" is no log level; choose error, warn, info, debug or trace",
+        ),
+        ("persistence = \"yes\"", "persistence: \"yes\" is neither true nor false; write e.g. persistence = true"),
+        (
+            "[[listener]]\naddress = \"localhost\"",
+            "listener.address: \"localhost\" is not an address and port; write e.g. address = \"127.0.0.1:1883\" and allow_anonymous = true",
+        ),
+        (
+            "[[listener]]\nallow_anonymous = true",
+            "listener.address: missing; write e.g. address = \"127.0.0.1:1883\" and allow_anonymous = true",
+        ),
+        ("[[listener]]\nadress = \"127.0.0.1:1883\"", "listener.adress: unknown key; did you mean listener.address?"),
+        (
+            "[[listener]]\naddress = \"0.0.0.0:1883\"\nallow_anonymous = true",
+            "listener.allow_anonymous: 0.0.0.0:1883 would let anybody in from anywhere; listen on 127.0.0.1 or [::1]; public listeners need authentication, which is not there yet",
+        ),
+        (
+            "[[listener]]\naddress = \"127.0.0.1:1\"\n[[listener]]\naddress = \"127.0.0.1:1\"",
+            "listener.address: 127.0.0.1:1 is there twice; give each listener an address of its own",
+        ),
+    ] {
+        let (told, code) = mistakes(text);
+        assert_eq!(told, [expected], "{text}");
+        assert_eq!(code, Some(2), "{text}");
+    }
+}
+
+#[test]
+fn a_syntax_error_is_told_with_its_line() {
+    let (told, code) = mistakes("[limits]\npacket_bytes_max = = 5\n");
+    assert!(told.len() == 1 && told.first().is_some_and(|line| line.starts_with("line 2: ")), "{told:?}");
+    assert_eq!(code, Some(2));
+}
+
+#[test]
+fn an_unreadable_file_is_told_by_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = vowmq(&["check", "--config", "nowhere.toml"], &[], directory.path());
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.starts_with("vowmq: nowhere.toml: No such file"), "{told}");
+    assert!(told.trim_end().ends_with("name a file that can be read with --config"), "{told}");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn all_mistakes_of_a_file_are_told_at_once() {
+    let (told, _) = mistakes("data_dri = 1\n[mqtt]\nretain = 5\n[lmits]\nx = 1\n");
+    assert_eq!(told.len(), 3, "{told:?}");
+}
+
+#[test]
+fn later_layers_win_and_their_mistakes_are_told_by_their_names() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("conf.toml"), "data_dir = \"file\"\n[limits]\nreceive_max = 5\n").unwrap();
+    let variables = [("VOWMQ_LIMITS__RECEIVE_MAX", "6"), ("VOWMQ_DATA_DIR", "variable")];
+    let output = vowmq(&["check", "--config", "conf.toml", "--data-dir", "flag"], &variables, directory.path());
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("data_dir = \"flag\"") && printed.contains("receive_max = 6"), "{printed}");
+
+    let output = vowmq(&["check"], &[("VOWMQ_LIMITS__RECEIVE_MAX", "many")], directory.path());
+    let told = String::from_utf8(output.stderr).unwrap();
+    let expected = "vowmq: VOWMQ_LIMITS__RECEIVE_MAX: limits.receive_max: \"many\" is not a whole number; write e.g. receive_max = 1024\n";
+    assert_eq!(told, expected);
+    let output = vowmq(&["check", "--listen", "here"], &[], directory.path());
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(told, "vowmq: --listen: listen: \"here\" is no address; write e.g. 127.0.0.1:1883\n");
+}
+
+#[test]
+fn what_check_prints_is_a_conf_file_with_the_same_settings() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = vowmq(&["check", "--listen", "127.0.0.1:2883"], &[], directory.path());
+    assert_eq!(first.status.code(), Some(0));
+    std::fs::write(directory.path().join("again.toml"), &first.stdout).unwrap();
+    let second = vowmq(&["check", "--config", "again.toml"], &[], directory.path());
+    assert_eq!(String::from_utf8(first.stdout).unwrap(), String::from_utf8(second.stdout).unwrap());
+}
+
+/// conf/vowmq.toml shows every setting; uncommented, its defaults are the program's.
+#[test]
+fn the_conf_file_shows_every_setting_with_its_default() {
+    let shown = include_str!("../conf/vowmq.toml");
+    let is_setting = |line: &str| {
+        let key = line.split(" = ").next().unwrap_or_default();
+        line.contains(" = ") && key.chars().all(|letter| letter.is_ascii_lowercase() || "_0123456789".contains(letter))
+    };
+    let uncommented: Vec<_> =
+        shown.lines().map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line)).collect();
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("all.toml"), uncommented.join("\n")).unwrap();
+    let all = vowmq(&["check", "--config", "all.toml"], &[], directory.path());
+    assert_eq!(String::from_utf8(all.stderr).unwrap(), "");
+    let defaults = vowmq(&["check"], &[], directory.path());
+    let defaults = String::from_utf8(defaults.stdout).unwrap();
+    assert_eq!(String::from_utf8(all.stdout).unwrap(), defaults);
+    for line in defaults.lines().filter(|line| line.contains(" = ")) {
+        assert!(uncommented.contains(&line), "conf/vowmq.toml does not show {line}");
+    }
+}
