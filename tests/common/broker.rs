@@ -43,29 +43,28 @@ impl Broker {
         let directory = tempfile::tempdir().expect("a temporary directory for the broker");
         let port = free_port();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let config = directory.path().join("vowmq.toml");
         let data = directory.path().join("data");
         let text = format!(
             "data_dir = \"{}\"\n\n[[listener]]\naddress = \"{address}\"\nallow_anonymous = true\n\n{extra_toml}\n",
             data.display()
         );
-        fs::write(&config, text).expect("the broker's configuration can be written");
-        let log = File::create(directory.path().join("log")).expect("the broker's log can be created");
-        let program = std::env::var("VOWMQ_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_vowmq").to_owned());
-        let mut command = Command::new(&program);
-        // Variables that steer the tests are no settings of the broker.
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VOWMQ_")) {
-            command.env_remove(name);
-        }
-        let process = command
-            .arg("--config")
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("the log's handle can be shared"))
-            .stderr(log)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{program} does not start: {error}"));
+        fs::write(directory.path().join("vowmq.toml"), text).expect("the broker's configuration can be written");
+        let process = spawn(&directory);
         Broker { address, port, process, directory }
+    }
+
+    /// Ends the process as a power cut would, without a word to it.
+    #[allow(dead_code, reason = "not every test that starts a broker kills it")]
+    pub fn kill(&mut self) {
+        self.process.kill().expect("our own child can be killed");
+        self.process.wait().expect("our own child can be waited for");
+    }
+
+    /// Starts it again where it was: same port, same data.
+    #[allow(dead_code, reason = "not every test that starts a broker kills it")]
+    pub fn start_again(&mut self) {
+        self.process = spawn(&self.directory);
+        self.wait_until_ready().expect("the broker starts again");
     }
 
     fn wait_until_ready(&mut self) -> Result<(), String> {
@@ -112,6 +111,25 @@ impl Drop for Broker {
             }
         }
     }
+}
+
+fn spawn(directory: &TempDir) -> Child {
+    let log = File::options().create(true).append(true).open(directory.path().join("log"));
+    let log = log.expect("the broker's log can be created");
+    let program = std::env::var("VOWMQ_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_vowmq").to_owned());
+    let mut command = Command::new(&program);
+    // Variables that steer the tests are no settings of the broker.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VOWMQ_")) {
+        command.env_remove(name);
+    }
+    command
+        .arg("--config")
+        .arg(directory.path().join("vowmq.toml"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("the log's handle can be shared"))
+        .stderr(log)
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program} does not start: {error}"))
 }
 
 fn free_port() -> u16 {

@@ -4,7 +4,7 @@ use crate::peer::world;
 use bytes::BytesMut;
 use vowmq::codec;
 use vowmq::packet::{Auth, ConnAck, Packet, Version};
-use vowmq::types::{QoS, ReasonCode};
+use vowmq::types::{QoS, ReasonCode, Text};
 
 /// One packet of each type.
 fn every_packet() -> Vec<Packet> {
@@ -23,7 +23,12 @@ fn every_packet() -> Vec<Packet> {
         Packet::PingReq,
         Packet::PingResp,
         disconnect(ReasonCode::Success),
-        Packet::Auth(Auth { code: ReasonCode::Reauthenticate, method: None, data: None, diagnostics: None }),
+        Packet::Auth(Auth {
+            code: ReasonCode::Reauthenticate,
+            method: Some(Text::from_static("m")),
+            data: None,
+            diagnostics: None,
+        }),
     ]
 }
 
