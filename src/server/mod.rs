@@ -43,11 +43,8 @@ pub(crate) struct Shared {
 
 /// Runs the broker until `shutdown` resolves: then it stops accepting, tells its clients, and returns.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
-    let listeners = config
-        .listeners
-        .iter()
-        .map(|listener| bind(listener.address).map(|socket| (socket, listener.allow_anonymous)))
-        .collect::<Result<Vec<_>, _>>()?;
+    // Bound first, so that a port in use is told before any data is touched; listening once the routes are there.
+    let bound = bind_listeners(&config)?;
     let clock = Clock::start();
     let (broker, engine) = engine::start(&config, clock)?;
     let shared = Arc::new(Shared {
@@ -57,6 +54,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         limits: settings::link(&config),
         admission: Admission::new(&config.limits),
     });
+    let listeners = bound
+        .into_iter()
+        .map(|(address, socket, allow_anonymous)| Ok((listen(address, socket)?, allow_anonymous)))
+        .collect::<Result<Vec<_>, ServerError>>()?;
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     for (socket, allow_anonymous) in listeners {
@@ -75,8 +76,31 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     Ok(())
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, ServerError> {
-    let open = || {
+/// Binds every listener, but for one of this machine's own IPv6 address where there is no IPv6.
+fn bind_listeners(config: &Config) -> Result<Vec<(SocketAddr, Socket, bool)>, ServerError> {
+    let mut opened = Vec::new();
+    for listener in &config.listeners {
+        match bind(listener.address) {
+            Ok(socket) => opened.push((listener.address, socket, listener.allow_anonymous)),
+            Err(ServerError::Bind { address, source }) if is_without_ipv6(address, &source) && !opened.is_empty() => {
+                tracing::warn!(%address, "this machine has no IPv6, so that this listener is left out");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(opened)
+}
+
+fn is_without_ipv6(address: SocketAddr, source: &std::io::Error) -> bool {
+    /// EAFNOSUPPORT on Linux, which has no name in the standard library.
+    const NO_SUCH_FAMILY: i32 = 97;
+    let is_missing =
+        source.kind() == std::io::ErrorKind::AddrNotAvailable || source.raw_os_error() == Some(NO_SUCH_FAMILY);
+    address.is_ipv6() && address.ip().is_loopback() && is_missing
+}
+
+fn bind(address: SocketAddr) -> Result<Socket, ServerError> {
+    let bind = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         if address.is_ipv6() {
@@ -84,10 +108,14 @@ fn bind(address: SocketAddr) -> Result<TcpListener, ServerError> {
         }
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
-        socket.listen(1024)?;
-        TcpListener::from_std(socket.into())
+        Ok(socket)
     };
-    open().map_err(|source| ServerError::Bind { address, source })
+    bind().map_err(|source| ServerError::Bind { address, source })
+}
+
+fn listen(address: SocketAddr, socket: Socket) -> Result<TcpListener, ServerError> {
+    let listening = socket.listen(1024).and_then(|()| TcpListener::from_std(socket.into()));
+    listening.map_err(|source| ServerError::Bind { address, source })
 }
 
 /// Accepts connections until told to stop, then waits for those it has.
