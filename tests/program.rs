@@ -1,0 +1,192 @@
+//! The program as a person meets it: how it starts, how it ends, and whom it lets wait.
+use bytes::BytesMut;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use vowmq::codec;
+use vowmq::packet::{Connect, ConnectProperties, Packet, Version};
+use vowmq::types::{ReasonCode, Text};
+
+const PATIENCE: Duration = Duration::from_secs(15);
+
+struct Program {
+    process: Child,
+    port: u16,
+    _directory: TempDir,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn command(directory: &TempDir, port: u16, allow_anonymous: bool, settings: &str) -> Command {
+    let listener = format!("[[listener]]\naddress = \"127.0.0.1:{port}\"\nallow_anonymous = {allow_anonymous}\n");
+    std::fs::write(directory.path().join("vowmq.toml"), format!("data_dir = \"data\"\n{settings}\n{listener}"))
+        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vowmq"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VOWMQ_")) {
+        command.env_remove(name);
+    }
+    command.current_dir(directory.path()).args(["--config", "vowmq.toml"]);
+    command
+}
+
+fn start(allow_anonymous: bool, settings: &str) -> Program {
+    let directory = tempfile::tempdir().unwrap();
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let process = command(&directory, port, allow_anonymous, settings).stderr(Stdio::null()).spawn().unwrap();
+    let program = Program { process, port, _directory: directory };
+    let deadline = Instant::now() + PATIENCE;
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        assert!(Instant::now() < deadline, "the broker does not start");
+        std::thread::yield_now();
+    }
+    program
+}
+
+fn connect_bytes(version: Version) -> BytesMut {
+    let connect = Connect {
+        version,
+        clean_start: true,
+        keep_alive_s: 0,
+        client_id: Text::try_from("tester").unwrap(),
+        will: None,
+        user_name: None,
+        password: None,
+        properties: ConnectProperties::default(),
+    };
+    let mut bytes = BytesMut::new();
+    codec::encode(&Packet::Connect(Box::new(connect)), version, &mut bytes).unwrap();
+    bytes
+}
+
+fn socket(program: &Program) -> TcpStream {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, program.port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// The next packet, or `None` when the broker has closed the connection.
+fn next(stream: &mut TcpStream, version: Version) -> Option<Packet> {
+    let mut bytes = BytesMut::new();
+    loop {
+        let length = codec::frame_len(&bytes, Some(version), &codec::Limits::default()).unwrap();
+        if length == Some(bytes.len()) {
+            return Some(codec::decode(bytes.freeze(), Some(version), &codec::Limits::default()).unwrap());
+        }
+        let mut byte = [0];
+        match stream.read(&mut byte) {
+            Ok(1) => bytes.extend_from_slice(&byte),
+            Ok(_) => return None,
+            Err(error) => {
+                assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
+                return None;
+            }
+        }
+    }
+}
+
+fn code(packet: Option<Packet>) -> Option<ReasonCode> {
+    match packet? {
+        Packet::ConnAck(connack) => Some(connack.code),
+        Packet::Disconnect(disconnect) => Some(disconnect.code),
+        other => panic!("{} was not expected", other.name()),
+    }
+}
+
+#[test]
+fn a_signal_ends_it_in_order() {
+    for signal in ["-TERM", "-INT"] {
+        let mut program = start(true, "");
+        let mut client = socket(&program);
+        client.write_all(&connect_bytes(Version::V5)).unwrap();
+        assert_eq!(code(next(&mut client, Version::V5)), Some(ReasonCode::Success));
+        let killed = Command::new("kill").args([signal, &program.process.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        assert_eq!(code(next(&mut client, Version::V5)), Some(ReasonCode::ServerShuttingDown), "{signal}");
+        assert_eq!(next(&mut client, Version::V5), None);
+        drop(client);
+        assert_eq!(program.process.wait().unwrap().code(), Some(0), "{signal}");
+    }
+}
+
+fn fails(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8(output.stderr.clone()).unwrap();
+    let ours: Vec<_> = told.lines().filter(|line| line.starts_with("vowmq: ")).collect();
+    assert_eq!(ours.len(), 1, "{told}");
+    ours.concat()
+}
+
+#[test]
+fn a_port_in_use_and_data_in_use_are_one_line_each() {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let told = fails(&command(&directory, port, true, "").output().unwrap());
+    let expected = format!("vowmq: listener.address: 127.0.0.1:{port}: Address already in use");
+    assert!(told.starts_with(&expected) && told.ends_with("choose another address"), "{told}");
+
+    let program = start(true, "");
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let mut second = command(&directory, port, true, "");
+    second.args(["--data-dir", program._directory.path().join("data").to_str().unwrap()]);
+    let told = fails(&second.output().unwrap());
+    assert!(told.contains("in use by another process"), "{told}");
+}
+
+#[test]
+fn without_authentication_only_an_anonymous_listener_lets_clients_in() {
+    let program = start(false, "");
+    for version in [Version::V311, Version::V5] {
+        let mut client = socket(&program);
+        client.write_all(&connect_bytes(version)).unwrap();
+        assert_eq!(code(next(&mut client, version)), Some(ReasonCode::NotAuthorized), "[MQTT-3.1.4-2]");
+        assert_eq!(next(&mut client, version), None);
+    }
+}
+
+#[test]
+fn who_does_not_say_who_he_is_is_cut() {
+    let program = start(true, "[limits]\nconnect_timeout_ms = 300");
+    let began = Instant::now();
+    let mut silent = socket(&program);
+    let mut slow = socket(&program);
+    slow.write_all(&connect_bytes(Version::V5)[..5]).unwrap();
+    assert_eq!(next(&mut silent, Version::V5), None);
+    assert_eq!(next(&mut slow, Version::V5), None);
+    assert!(began.elapsed() >= Duration::from_millis(250));
+}
+
+#[test]
+fn a_claim_of_a_huge_packet_is_refused_at_the_fixed_header() {
+    let program = start(true, "[limits]\nconnect_timeout_ms = 60000");
+    let mut liar = socket(&program);
+    liar.write_all(&[0x10, 0xff, 0xff, 0xff, 0x7f]).unwrap();
+    assert_eq!(next(&mut liar, Version::V5), None);
+}
+
+#[test]
+fn connections_beyond_the_limit_are_closed_and_make_room_when_they_end() {
+    let program = start(true, "[limits]\nconnections_per_address_max = 1");
+    let deadline = Instant::now() + PATIENCE;
+    // The connection that asked whether the broker is there may not have ended yet.
+    let first = loop {
+        let mut client = socket(&program);
+        // A connection that is refused at once may be gone before it is written to.
+        let _ = client.write_all(&connect_bytes(Version::V5));
+        if code(next(&mut client, Version::V5)) == Some(ReasonCode::Success) {
+            break client;
+        }
+        assert!(Instant::now() < deadline, "nobody is let in");
+    };
+    let mut second = socket(&program);
+    assert_eq!(next(&mut second, Version::V5), None);
+    drop(first);
+}
