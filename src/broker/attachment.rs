@@ -197,7 +197,7 @@ impl Attachment {
     }
 
     /// Claims what absent members hold of the shared subscriptions that this session has.
-    pub(super) fn claim_shared(&mut self, _now: Now) {
+    pub(super) fn claim_shared(&mut self) {
         let filters: Vec<_> = self.session.subscriptions().map(|(filter, _)| filter).cloned().collect();
         for filter in filters.iter().filter(|filter| filter.is_shared()) {
             self.claim(filter);

@@ -133,7 +133,7 @@ impl Broker {
         let has_shared = opened.session.subscriptions().any(|(filter, _)| filter.is_shared());
         let mut attachment = Attachment::new(self.clone(), slot, opened.session);
         if has_shared && opened.is_resumed {
-            attachment.claim_shared(now);
+            attachment.claim_shared();
         }
         attachment
     }

@@ -45,16 +45,16 @@ impl Session {
             Packet::Publish(publish) => self.handle_publish(publish, now, turn)?,
             Packet::PubAck(ack) => {
                 let acknowledged = self.state.outbound.puback(ack.id);
-                self.handle_acknowledged(acknowledged, ack.id, turn)?;
+                self.handle_acknowledged(acknowledged, turn)?;
             }
             Packet::PubRec(ack) => {
                 let acknowledged = self.state.outbound.pubrec(ack.id, ack.code);
-                self.handle_acknowledged(acknowledged, ack.id, turn)?;
+                self.handle_acknowledged(acknowledged, turn)?;
                 self.answer_pubrec(acknowledged, ack.id, ack.code, turn);
             }
             Packet::PubComp(ack) => {
                 let acknowledged = self.state.outbound.pubcomp(ack.id);
-                self.handle_acknowledged(acknowledged, ack.id, turn)?;
+                self.handle_acknowledged(acknowledged, turn)?;
             }
             Packet::PubRel(ack) => self.handle_pubrel(ack.id, turn),
             Packet::Subscribe(subscribe) => self.handle_subscribe(subscribe, turn)?,
@@ -250,7 +250,6 @@ impl Session {
     fn handle_acknowledged(
         &mut self,
         acknowledged: super::outbound::Acknowledged,
-        _id: PacketId,
         turn: &mut Turn,
     ) -> Result<(), Violation> {
         use super::outbound::Acknowledged as A;
