@@ -73,9 +73,12 @@ impl Attachment {
         result
     }
 
-    /// Whether the connection may read on; if not, the store has to catch up first.
+    /// Whether the connection may read on; if not, the store has to catch up first, and a commit will wake it.
     pub fn wants_packets(&self) -> bool {
-        self.is_ready && self.session.held_responses() < HELD_RESPONSES_MAX && !self.broker.committer.is_congested()
+        let held = self.session.held_responses();
+        // Who waits for no commit would not be woken by one, and adds little to what is waiting.
+        let is_held_up = held > 0 && self.broker.committer.is_congested();
+        self.is_ready && held < HELD_RESPONSES_MAX && !is_held_up
     }
 
     /// Collects what has come for the session and runs it through. Without `takes_deliveries`, because the client is
