@@ -94,6 +94,7 @@ fn record() -> impl Strategy<Value = Record> {
                     retain,
                     subscription_ids: (!ids.is_empty()).then(|| Arc::from(ids)),
                     share: share.map(Arc::new),
+                    give_up_at: None,
                 });
                 Record::Published { message, inbound, is_retained, targets: targets.collect() }
             }),

@@ -240,6 +240,7 @@ impl Group {
             retain: delivery.retain,
             subscription_ids: delivery.subscription_ids.clone(),
             share: delivery.share.clone(),
+            give_up_at: delivery.give_up_at,
         };
         let (_, waiting) = self.deliveries.entry(slot.key).or_insert_with(|| (slot, Vec::new()));
         waiting.push(Delivery { position: Some(position), ..delivery });

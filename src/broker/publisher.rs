@@ -240,6 +240,7 @@ impl Publisher {
             subscription_ids: target.subscription_ids.clone(),
             position: None,
             share: target.share.clone(),
+            give_up_at: None,
         };
         if qos != QoS::AtMostOnce {
             let cost = Released { messages: 1, bytes: delivery.cost_bytes() };

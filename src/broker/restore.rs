@@ -74,6 +74,7 @@ fn saved(image: SessionImage, in_flight_max: u16, now: Now) -> Saved {
                     subscription_ids: target.subscription_ids,
                     position: Some(position),
                     share: target.share,
+                    give_up_at: target.give_up_at,
                 },
             },
         }

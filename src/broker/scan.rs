@@ -52,6 +52,7 @@ impl Scans {
             subscription_ids: scan.subscription_ids.clone(),
             position: None,
             share: None,
+            give_up_at: None,
         });
         let deliveries = deliveries.collect();
         scan.after = page.last;

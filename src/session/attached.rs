@@ -187,7 +187,7 @@ impl Session {
     }
 
     fn send_qos0(&mut self, delivery: &Delivery, now: Now, turn: &mut Turn) {
-        if delivery.message.is_expired(now) {
+        if delivery.is_over(now) {
             turn.dropped.expired += 1;
             return;
         }

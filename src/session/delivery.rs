@@ -1,6 +1,6 @@
 //! A message on its way to one session, and the PUBLISH it becomes.
 use crate::packet::{PublishFrame, PublishQoS};
-use crate::types::{Message, QoS, TopicFilter};
+use crate::types::{Message, Now, QoS, TopicFilter};
 use std::sync::Arc;
 
 /// One message for one session, decided at routing.
@@ -17,9 +17,16 @@ pub struct Delivery {
     pub position: Option<u64>,
     /// The shared subscription it came by.
     pub share: Option<Arc<TopicFilter>>,
+    /// When it has waited for long enough and is given up, if it was not sent; `None` is never.
+    pub give_up_at: Option<Now>,
 }
 
 impl Delivery {
+    /// Whether it may no longer be sent for the first time: its message expired, or it waited for too long.
+    pub fn is_over(&self, now: Now) -> bool {
+        self.message.is_expired(now) || self.give_up_at.is_some_and(|at| at <= now)
+    }
+
     pub fn cost_bytes(&self) -> u64 {
         u64::try_from(self.message.cost_bytes()).unwrap_or(u64::MAX)
     }

@@ -145,7 +145,7 @@ impl Outbound {
             }
             let position = self.cursor;
             match self.entry(position) {
-                Some(Entry::Waiting(delivery)) if delivery.message.is_expired(now) => {
+                Some(Entry::Waiting(delivery)) if delivery.is_over(now) => {
                     self.finish(position);
                     self.dropped.expired += 1;
                     finished(position);

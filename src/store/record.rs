@@ -77,4 +77,6 @@ pub struct Target {
     pub subscription_ids: Option<Arc<[u32]>>,
     /// The shared subscription it came by.
     pub share: Option<Arc<TopicFilter>>,
+    /// When it is given up, if it was not sent; `None` is never.
+    pub give_up_at: Option<Now>,
 }

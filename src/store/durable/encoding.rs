@@ -183,6 +183,7 @@ fn put_target(out: &mut Vec<u8>, target: &Target) {
     count(out, ids.len());
     ids.iter().for_each(|id| out.extend_from_slice(&id.to_le_bytes()));
     option(out, target.share.as_deref(), |out, filter: &TopicFilter| blob(out, filter.as_text().as_bytes()));
+    option(out, target.give_up_at.as_ref(), |out, at| u64(out, at.as_millis()));
 }
 
 /// A cursor over a record.
@@ -287,7 +288,8 @@ impl Fields {
         let ids: Vec<u32> = (0..self.u32()?).map(|_| self.u32()).collect::<Result<_, _>>()?;
         let subscription_ids = (!ids.is_empty()).then(|| Arc::from(ids));
         let share = self.option(Self::filter)?.map(Arc::new);
-        Ok(Target { session, position, qos, retain, subscription_ids, share })
+        let give_up_at = self.option(Self::now)?;
+        Ok(Target { session, position, qos, retain, subscription_ids, share, give_up_at })
     }
 
     fn published(&mut self) -> Result<Record, UnknownForm> {
