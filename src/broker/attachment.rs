@@ -2,14 +2,15 @@
 //!
 //! The server feeds packets, time and wake-ups in, and writes what gathers in [`Attachment::output`].
 use super::committer::Batch;
+use super::loads::{Load, shelved};
 use super::scan::Scans;
 use super::slot::{Collected, Place, wake_all};
 use super::{Broker, Publisher, Slot};
 use crate::packet::{Packet, PublishQoS, Version};
 use crate::routing::Subscription;
-use crate::session::{Ask, Cause, Close, Ended, Outcome, Outgoing, Publication, Session, Subscribing, Turn};
+use crate::session::{Ask, Cause, Close, Ended, Outcome, Outgoing, Publication, Released, Session, Subscribing, Turn};
 use crate::store::Record;
-use crate::types::{CommitSeq, Now, ReasonCode, TopicFilter, Violation};
+use crate::types::{CommitSeq, Now, QoS, ReasonCode, TopicFilter, Violation};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -25,12 +26,16 @@ pub struct Attachment {
     collected: Collected,
     committed: CommitSeq,
     scans: Scans,
+    /// Bytes of deliveries that the session holds in memory though the store has them, as last told.
+    held_bytes: u64,
     /// CONNACK has left, so that deliveries may follow [MQTT-3.2.0-1].
     is_ready: bool,
 }
 
 /// Responses held for the store above which the connection stops reading.
 const HELD_RESPONSES_MAX: usize = 4096;
+/// Bytes of a Topic Filter that a store can keep: it is part of a key, and those end at 65,535 bytes.
+const KEPT_FILTER_BYTES_MAX: usize = 65_500;
 /// Deliveries in a session's queue above which retained messages wait.
 const SCAN_QUEUE_MAX: u64 = 512;
 
@@ -48,6 +53,7 @@ impl Attachment {
             collected: Collected::default(),
             committed: CommitSeq::default(),
             scans: Scans::default(),
+            held_bytes: 0,
             is_ready: false,
         };
         // Without anything to wait for, CONNACK leaves at once.
@@ -78,6 +84,8 @@ impl Attachment {
         let held = self.session.held_responses();
         // Who waits for no commit would not be woken by one, and adds little to what is waiting.
         let is_held_up = held > 0 && self.broker.committer.is_congested();
+        // 3.1.1 has no way to say that there is no room, so that its clients wait until there is; then they are nudged.
+        let is_held_up = is_held_up || (!self.version().is_v5() && self.broker.committer.is_short_of_space());
         self.is_ready && held < HELD_RESPONSES_MAX && !is_held_up
     }
 
@@ -85,7 +93,9 @@ impl Attachment {
     /// slow to take what it has got, only commits and the wish to close are looked at.
     pub fn handle_mailbox(&mut self, takes_deliveries: bool, now: Now) {
         let mut collected = std::mem::take(&mut self.collected);
-        self.slot.collect(&mut collected, takes_deliveries && self.is_ready);
+        let memory = &self.broker.committer.memory;
+        self.slot.collect(&mut collected, takes_deliveries && self.is_ready, memory);
+        self.session.set_may_hold(memory.has_room());
         if collected.committed > self.committed {
             self.committed = collected.committed;
             self.session.handle_commit(self.committed, &mut self.turn);
@@ -93,6 +103,13 @@ impl Attachment {
         self.become_ready(now);
         for delivery in collected.deliveries.drain(..) {
             self.session.handle_delivery(delivery, now, &mut self.turn);
+        }
+        if let Some((end, added)) = collected.shelved.take() {
+            self.session.handle_shelved(end, added, &mut self.turn);
+        }
+        if let Some(page) = collected.page.take() {
+            let deliveries = page.deliveries.into_iter().map(shelved);
+            self.session.handle_page(page.from, page.next, deliveries, now, &mut self.turn);
         }
         if let Some(close) = collected.close.take() {
             self.turn.close(close);
@@ -117,16 +134,26 @@ impl Attachment {
     /// Lets the retained messages of new subscriptions follow, a page at a time, as the client takes them. False if
     /// there was nothing to add.
     pub fn advance_scans(&mut self, now: Now) -> bool {
-        if !self.is_ready || self.scans.is_empty() || self.session.queued_messages() > SCAN_QUEUE_MAX {
+        if !self.is_ready || self.scans.is_empty() || self.slot.backlog().messages > SCAN_QUEUE_MAX {
             return false;
         }
+        let is_kept = self.slot.is_durable && self.broker.committer.is_durable();
+        let mut batch = Batch::default();
         for delivery in self.scans.next_page(&self.broker, now) {
-            if delivery.qos != crate::types::QoS::AtMostOnce {
-                let bytes = delivery.cost_bytes();
-                self.slot.reserve(crate::session::Released { messages: 1, bytes });
+            if delivery.qos == QoS::AtMostOnce {
+                self.session.handle_delivery(delivery, now, &mut self.turn);
+                continue;
             }
-            self.session.handle_delivery(delivery, now, &mut self.turn);
+            let bytes = delivery.cost_bytes();
+            self.slot.reserve(Released { messages: 1, bytes });
+            if is_kept {
+                // It takes its place in the queue like any other, and arrives through the mailbox.
+                batch.publish(delivery.message.clone(), None, false, vec![(self.slot.clone(), delivery)]);
+            } else {
+                self.session.handle_delivery(delivery, now, &mut self.turn);
+            }
         }
+        self.broker.committer.submit(batch, None);
         self.finish_turn(now);
         true
     }
@@ -166,6 +193,7 @@ impl Attachment {
         let mut turn = std::mem::take(&mut self.turn);
         turn.send.clear();
         turn.asks.clear();
+        self.broker.committer.memory.change(self.held_bytes, 0);
         let ended = self.session.end(cause, now, &mut turn);
         let (broker, slot) = (self.broker, self.slot);
         self.publisher.flush(&broker);
@@ -175,8 +203,12 @@ impl Attachment {
                 parked.handle_submitted(broker.record_parked(&slot, &parked, &mut turn));
                 let next = parked.next_timeout();
                 let mut inbox = slot.lock();
-                for delivery in inbox.take_deliveries() {
+                let (deliveries, shelved) = inbox.take_deliveries(&broker.committer.memory);
+                for delivery in deliveries {
                     parked.handle_delivery(delivery, &mut turn);
+                }
+                if let Some((end, added)) = shelved {
+                    parked.handle_shelved(end, added, &mut turn);
                 }
                 let waiting = inbox.vacate(Place::Parked(parked));
                 slot.set_live(&inbox, false);
@@ -189,7 +221,7 @@ impl Attachment {
             }
             Ended::Discarded(parked) => {
                 let mut inbox = slot.lock();
-                let undelivered = inbox.take_deliveries();
+                let (undelivered, _) = inbox.take_deliveries(&broker.committer.memory);
                 let waiting = inbox.vacate(Place::Gone);
                 slot.set_live(&inbox, false);
                 drop(inbox);
@@ -238,11 +270,23 @@ impl Attachment {
         for change in self.turn.changes.drain(..) {
             batch.change(self.slot.key, change);
         }
+        if let Some(from) = self.session.ask_for_page() {
+            batch.load(Load::for_connection(&self.slot, from));
+        }
+        self.tell_memory();
         let commit = self.broker.committer.submit(batch, Some(&self.slot));
         self.publisher.flush(&self.broker);
         self.session.handle_outcomes(&self.outcomes, commit, &mut self.turn);
         self.slot.give_back(std::mem::take(&mut self.turn.released));
         self.broker.counters.dropped(std::mem::take(&mut self.turn.dropped));
+    }
+
+    fn tell_memory(&mut self) {
+        if self.slot.is_durable && self.broker.committer.is_durable() {
+            let held_bytes = self.session.loaded_bytes();
+            self.broker.committer.memory.change(self.held_bytes, held_bytes);
+            self.held_bytes = held_bytes;
+        }
     }
 
     fn carry_out(&mut self, ask: Ask, batch: &mut Batch) -> Outcome {
@@ -277,6 +321,11 @@ impl Attachment {
             if !code.is_failure() && !self.broker.access.may_subscribe(&requested.filter) {
                 self.session.refuse_subscription(&requested.filter);
                 code = ReasonCode::NotAuthorized;
+            }
+            let is_too_long = self.slot.is_durable && requested.filter.as_text().len() > KEPT_FILTER_BYTES_MAX;
+            if !code.is_failure() && is_too_long {
+                self.session.refuse_subscription(&requested.filter);
+                code = ReasonCode::QuotaExceeded;
             }
             codes.push(code);
             if code.is_failure() {

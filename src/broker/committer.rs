@@ -1,17 +1,21 @@
 //! The way to the store: connections submit, one thread commits groups, and what waited goes on its way.
-use super::{Counters, MailboxLimits, Slot};
+use super::loads::{Load, Loads};
+use super::{Counters, MailboxLimits, Memory, Slot};
 use crate::session::{Change, Delivery};
 use crate::store::{Record, Store, StoreError, Target};
 use crate::types::{CommitSeq, Message, PacketId, SessionKey};
 use parking_lot::{Condvar, Mutex};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// One turn's wishes, committed together.
 #[derive(Debug, Default)]
 pub struct Batch {
     items: Vec<Item>,
+    /// Pages to be read once all before is durable.
+    loads: Vec<Load>,
     /// Someone waits for it; otherwise it rides with the next group.
     is_awaited: bool,
 }
@@ -30,7 +34,12 @@ enum Item {
 
 impl Batch {
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.items.is_empty() && self.loads.is_empty()
+    }
+
+    pub(super) fn load(&mut self, load: Load) {
+        self.loads.push(load);
+        self.is_awaited = true;
     }
 
     pub fn record(&mut self, record: Record) {
@@ -75,11 +84,18 @@ pub struct Committer {
     /// Users: submitters (to append), the committer's thread (to take all). Held for a push or a swap.
     queue: Mutex<Queue>,
     ready: Condvar,
+    /// A group for which there was no room on disk yet. Only for the committer's thread.
+    stuck: Mutex<Option<Group>>,
+    committed: AtomicU64,
+    is_short_of_space: AtomicBool,
+    is_behind: AtomicBool,
+    pub(super) loads: Loads,
+    pub(super) memory: Memory,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
-    submissions: Vec<Submission>,
+    submissions: VecDeque<Submission>,
     bytes: usize,
     last: CommitSeq,
     is_awaited: bool,
@@ -89,28 +105,54 @@ struct Queue {
 #[derive(Debug)]
 struct Submission {
     batch: Batch,
+    bytes: usize,
     seq: CommitSeq,
     submitter: Option<Arc<Slot>>,
 }
 
 /// Bytes waiting for the store above which connections stop reading.
 const CONGESTED_BYTES: usize = 64 << 20;
+/// Bytes of one group, but for a single batch that is larger.
+const GROUP_BYTES: usize = 4 << 20;
+/// How often a group is tried again for which there is no room on disk.
+const AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// How long changes that nobody waits for may stay unwritten.
 const LAZY: Duration = Duration::from_millis(100);
 
 impl Committer {
     /// For an engine that keeps nothing.
     pub fn memory() -> Self {
-        Self::new(false)
+        Self::new(false, u64::MAX)
     }
 
-    /// For an engine that keeps its word; somebody has to call [`Self::run`] or [`Self::commit_group`].
-    pub fn durable() -> Self {
-        Self::new(true)
+    /// For an engine that keeps its word; somebody has to call [`Self::run`] or [`Self::commit_group`]. Deliveries of
+    /// about `memory_bytes_max` bytes stay in memory on their way; the rest is read back.
+    pub fn durable(memory_bytes_max: u64) -> Self {
+        Self::new(true, memory_bytes_max)
     }
 
-    fn new(is_durable: bool) -> Self {
-        Self { is_durable, queue: Mutex::default(), ready: Condvar::new() }
+    fn new(is_durable: bool, memory_bytes_max: u64) -> Self {
+        Self {
+            is_durable,
+            queue: Mutex::default(),
+            ready: Condvar::new(),
+            stuck: Mutex::default(),
+            committed: AtomicU64::new(0),
+            is_short_of_space: AtomicBool::new(false),
+            is_behind: AtomicBool::new(false),
+            loads: Loads::default(),
+            memory: Memory::new(memory_bytes_max),
+        }
+    }
+
+    /// Whether room on disk is running out: nothing new is taken in that must be kept.
+    pub fn is_short_of_space(&self) -> bool {
+        self.is_short_of_space.load(Ordering::Relaxed)
+    }
+
+    /// Whether everything up to this commit is durable.
+    pub fn is_committed(&self, upto: CommitSeq) -> bool {
+        self.committed.load(Ordering::Acquire) >= upto.0
     }
 
     pub fn is_durable(&self) -> bool {
@@ -124,10 +166,11 @@ impl Committer {
         }
         let mut queue = self.queue.lock();
         queue.last = CommitSeq(queue.last.0 + 1);
-        queue.bytes += batch.cost_bytes();
+        let bytes = batch.cost_bytes();
+        queue.bytes += bytes;
         let (seq, is_awaited) = (queue.last, batch.is_awaited);
         let submitter = submitter.filter(|_| is_awaited).cloned();
-        queue.submissions.push(Submission { batch, seq, submitter });
+        queue.submissions.push_back(Submission { batch, bytes, seq, submitter });
         if is_awaited {
             queue.is_awaited = true;
             self.ready.notify_one();
@@ -137,7 +180,7 @@ impl Committer {
 
     /// Whether so much waits for the store that publishers have to wait.
     pub fn is_congested(&self) -> bool {
-        self.is_durable && self.queue.lock().bytes > CONGESTED_BYTES
+        self.is_durable && (self.is_behind.load(Ordering::Relaxed) || self.queue.lock().bytes > CONGESTED_BYTES)
     }
 
     /// Ends [`Self::run`] once everything submitted is committed.
@@ -153,53 +196,93 @@ impl Committer {
             if !queue.is_awaited && !queue.is_closed {
                 self.ready.wait_for(&mut queue, LAZY);
             }
-            let is_over = queue.is_closed && queue.submissions.is_empty();
+            let is_closed = queue.is_closed;
+            let is_over = is_closed && queue.submissions.is_empty() && self.stuck.lock().is_none();
             drop(queue);
             if is_over {
                 return Ok(());
             }
-            if !self.commit_group(store, limits, counters)? {
-                store.rest()?;
+            let committed = self.commit_group(store, limits, counters);
+            match committed {
+                Ok(true) => {}
+                Ok(false) => store.rest()?,
+                // Nothing of it was promised: it waits, and everybody with it, until there is room.
+                Err(error) if error.is_full() && !is_closed => {
+                    store.rest()?;
+                    self.ready.wait_for(&mut self.queue.lock(), AGAIN_AFTER);
+                }
+                Err(error) => return Err(error),
             }
+            self.note_health(store);
         }
     }
 
-    /// Commits all that waits as one group, then hands out what waited for it. False if nothing did.
+    fn note_health(&self, store: &dyn Store) {
+        let is_short = store.is_short_of_space() || self.stuck.lock().is_some();
+        self.is_behind.store(store.is_behind(), Ordering::Relaxed);
+        match (self.is_short_of_space.swap(is_short, Ordering::Relaxed), is_short) {
+            (false, true) => tracing::error!(
+                "the disk is full: new messages are refused, and what was acknowledged is safe; free some space in data_dir"
+            ),
+            (true, false) => tracing::info!("there is room on disk again: new messages are taken"),
+            _ => {}
+        }
+    }
+
+    /// Commits what waits as one group, then hands out what waited for it. False if nothing did. After
+    /// [`StoreError::is_full`] the next call tries the same group again.
     pub fn commit_group(
         &self,
         store: &mut dyn Store,
         limits: MailboxLimits,
         counters: &Counters,
     ) -> Result<bool, StoreError> {
-        let submissions = {
-            let mut queue = self.queue.lock();
-            queue.bytes = 0;
-            queue.is_awaited = false;
-            std::mem::take(&mut queue.submissions)
-        };
-        if submissions.is_empty() {
-            return Ok(false);
-        }
-        let mut group = Group::default();
-        for submission in submissions {
-            group.add(submission);
-        }
+        let stuck = self.stuck.lock().take();
+        let Some(group) = stuck.or_else(|| self.gather()) else { return Ok(false) };
         // IMPORTANT: nothing below may happen before the commit: an undurable message must reach nobody, and an
         // acknowledgement must not leave.
-        store.commit(&group.records)?;
+        if let Err(error) = store.commit(&group.records) {
+            *self.stuck.lock() = Some(group);
+            return Err(error);
+        }
+        counters.groups.add(1);
+        counters.group_records.add(group.records.len() as u64);
         self.hand_out(group, limits, counters);
         Ok(true)
+    }
+
+    /// Takes what waits, up to the size of a group.
+    fn gather(&self) -> Option<Group> {
+        let mut queue = self.queue.lock();
+        let mut group = Group::default();
+        let mut bytes = 0;
+        while let Some(submission) = queue.submissions.pop_front() {
+            bytes += submission.bytes;
+            group.last = submission.seq;
+            group.add(submission);
+            if bytes > GROUP_BYTES {
+                break;
+            }
+        }
+        queue.bytes -= bytes;
+        if queue.submissions.is_empty() {
+            queue.is_awaited = false;
+        }
+        (group.last > CommitSeq::default()).then_some(group)
     }
 
     fn hand_out(&self, group: Group, limits: MailboxLimits, counters: &Counters) {
         let mut lazy = Batch::default();
         for (session, (slot, mut deliveries)) in group.deliveries {
-            for change in slot.deliver(&mut deliveries, limits, counters) {
+            for change in slot.deliver(&mut deliveries, limits, counters, &self.memory) {
                 lazy.change(session, change);
             }
         }
         lazy.is_awaited = false;
         self.submit(lazy, None);
+        self.committed.fetch_max(group.last.0, Ordering::Release);
+        // After the deliveries, so that a page never ends before one that its session knows of.
+        self.loads.add(group.loads);
         for (submitter, seq) in group.submitters {
             submitter.committed(seq);
         }
@@ -207,11 +290,13 @@ impl Committer {
 }
 
 /// The records of one commit, and what is handed out after it.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Group {
     records: Vec<Record>,
     deliveries: BTreeMap<SessionKey, (Arc<Slot>, Vec<Delivery>)>,
     submitters: Vec<(Arc<Slot>, CommitSeq)>,
+    loads: Vec<Load>,
+    last: CommitSeq,
 }
 
 impl Group {
@@ -225,6 +310,7 @@ impl Group {
                 }
             }
         }
+        self.loads.extend(submission.batch.loads);
         if let Some(submitter) = submission.submitter {
             self.submitters.push((submitter, submission.seq));
         }

@@ -46,11 +46,17 @@ counters! {
     dropped_too_large: "publish/dropped/too_large",
     /// Publishes refused to their publishers because no target had room.
     publishes_refused: "publish/refused/queue_full",
+    /// Publishes refused because the disk is full.
+    publishes_refused_disk: "publish/refused/disk_full",
     /// `retained_messages_max` or `retained_bytes_max` was reached.
     retained_refused: "retained/refused",
     /// `subscriptions_per_session_max` and other limits on subscriptions.
     subscriptions_refused: "subscriptions/refused",
     sessions_expired: "sessions/expired",
+    /// Groups made durable, each with one sync or a few.
+    groups: "vow/groups",
+    /// Records in them.
+    group_records: "vow/group/records",
 }
 
 impl Counters {

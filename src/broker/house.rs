@@ -1,9 +1,10 @@
 //! What the broker does on nobody's connection: sessions that end, wills that come due, shared deliveries that move on.
+use super::loads::{Load, Purpose};
 use super::slot::Place;
 use super::{Batch, Broker, Publisher, Slot};
 use crate::session::{Ask, Delivery, Parked, Turn};
 use crate::store::Record;
-use crate::types::{CommitSeq, Now, TopicFilter};
+use crate::types::{CommitSeq, Now, SessionKey, TopicFilter};
 use std::sync::Arc;
 
 impl Broker {
@@ -11,6 +12,29 @@ impl Broker {
     pub fn handle_timeouts(&self, now: Now) {
         while let Some(slot) = self.timers.take_due(now) {
             self.handle_timeout(&slot, now);
+        }
+    }
+
+    /// Gives up what has waited for too long, as the store noticed. Connected clients' sessions look for themselves.
+    pub fn give_up(&self, due: Vec<(SessionKey, u64)>) {
+        let mut batch = Batch::default();
+        for (session, position) in due {
+            let Some(slot) = self.durable.get(&session).map(|found| found.value().clone()) else { continue };
+            let mut turn = Turn::default();
+            if let Place::Parked(parked) = &mut slot.lock().place {
+                parked.give_up(position, &mut turn);
+            }
+            slot.give_back(turn.released);
+            self.counters.dropped(turn.dropped);
+            turn.changes.into_iter().for_each(|change| batch.change(session, change));
+        }
+        self.committer.submit(batch, None);
+    }
+
+    /// Every connection looks at what it may do.
+    pub fn nudge_all(&self) {
+        for entry in &self.registry {
+            entry.value().nudge();
         }
     }
 
@@ -50,6 +74,23 @@ impl Broker {
                 });
             }
         }
+    }
+
+    /// Publishes the will of a session whose client is back, if it was due before: a timer may be late.
+    pub(super) fn publish_due_will(&self, slot: &Arc<Slot>, parked: &mut Parked, now: Now) {
+        let mut turn = Turn::default();
+        parked.handle_timeout(now, &mut turn);
+        if turn.asks.is_empty() {
+            return;
+        }
+        let commit = self.in_house(|broker, house, batch| {
+            broker.publish_wills(&mut turn, house, batch);
+            if slot.is_durable {
+                let (expires_at, sent_below) = (parked.expires_at(), parked.sent_below());
+                batch.record(Record::SessionParked { session: slot.key, expires_at, will_at: None, sent_below });
+            }
+        });
+        parked.handle_submitted(commit);
     }
 
     /// Ends a parked session at a Clean Start.
@@ -127,6 +168,12 @@ impl Broker {
     pub(super) fn bury(&self, slot: &Arc<Slot>, mut parked: Box<Parked>, mut turn: Turn) -> Option<CommitSeq> {
         self.timers.set(slot, None);
         self.registry.remove_if(parked.client_id(), |_, found| Arc::ptr_eq(found, slot));
+        self.durable.remove(&slot.key);
+        let has_shared = parked.subscriptions().any(|(filter, _)| filter.is_shared());
+        let orphans_from = parked.first_shelved().filter(|_| has_shared);
+        if let (Some(_), Some(shelf)) = (orphans_from, self.shelf.get()) {
+            shelf.hold(slot.key);
+        }
         if parked.subscriptions().next().is_some() {
             self.change_tree(|tree| {
                 for (filter, _) in parked.subscriptions() {
@@ -144,6 +191,9 @@ impl Broker {
             if slot.is_durable {
                 batch.record(Record::SessionEnded { session: slot.key });
             }
+            if let Some(from) = orphans_from {
+                batch.load(Load { slot: slot.clone(), from, visit: slot.visit(), purpose: Purpose::Orphans });
+            }
         })
     }
 
@@ -151,6 +201,14 @@ impl Broker {
     pub(super) fn claim_from(&self, slot: &Arc<Slot>, filter: &TopicFilter) {
         let mut turn = Turn::default();
         let taken = match &mut slot.lock().place {
+            Place::Parked(parked) if parked.has_shelf() => {
+                let Some(from) = parked.first_shelved() else { return };
+                let purpose = Purpose::Claim(filter.clone());
+                let mut batch = Batch::default();
+                batch.load(Load { slot: slot.clone(), from, visit: slot.visit(), purpose });
+                self.committer.submit(batch, None);
+                return;
+            }
             Place::Parked(parked) => {
                 parked.take_shared(|delivery| delivery.share.as_deref() == Some(filter), &mut turn)
             }
@@ -181,7 +239,7 @@ impl Broker {
                     batch.publish(delivery.message.clone(), None, false, vec![(slot.clone(), delivery)]);
                 }
             } else {
-                slot.deliver(&mut kept, broker.mailbox_limits, &broker.counters);
+                slot.deliver(&mut kept, broker.mailbox_limits, &broker.counters, &broker.committer.memory);
             }
         });
     }

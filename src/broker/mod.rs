@@ -7,6 +7,8 @@ mod attachment;
 mod committer;
 mod counters;
 mod house;
+mod loads;
+mod memory;
 mod publisher;
 mod registry;
 mod restore;
@@ -19,19 +21,21 @@ mod timers;
 pub use attachment::Attachment;
 pub use committer::{Batch, Committer};
 pub use counters::{Counter, Counters};
+pub use memory::Memory;
 pub use publisher::Publisher;
 pub use registry::{ConnectRequest, Step};
 pub use slot::{MailboxLimits, Slot, SlotHandle};
 
 use crate::routing::{Strategy, Tree};
 use crate::session::{Change, Features, Limits};
+use crate::store::Shelf;
 use crate::types::{ClientId, SessionKey};
 use access::Access;
 use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
 use retained::RetainedStore;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use timers::Timers;
 
 /// What a broker is made from.
@@ -55,6 +59,10 @@ pub struct Broker {
     shared_strategy: Strategy,
     /// Asked on CONNECT, at the end of a session, and by operators; never per message.
     registry: DashMap<ClientId, Arc<Slot>>,
+    /// Sessions that outlive their connections, for what the store says about them.
+    durable: DashMap<SessionKey, Arc<Slot>>,
+    /// What the store keeps; set at the start, where there is a store.
+    shelf: OnceLock<Arc<dyn Shelf>>,
     /// Users: subscribers (to write), publishers on a cache miss (to read).
     tree: RwLock<Tree<SlotHandle>>,
     /// The tree's generation, readable without its lock.
@@ -80,10 +88,12 @@ impl Broker {
     pub fn new(settings: Settings, committer: Arc<Committer>) -> Arc<Self> {
         Arc::new(Self {
             limits: Arc::new(settings.limits),
-            features: Arc::new(settings.features),
+            features: Arc::new(Features { has_shelf: committer.is_durable(), ..settings.features }),
             mailbox_limits: settings.mailbox_limits,
             shared_strategy: settings.shared_strategy,
             registry: DashMap::new(),
+            durable: DashMap::new(),
+            shelf: OnceLock::new(),
             tree: RwLock::new(Tree::new()),
             generation: AtomicU64::new(0),
             retained: RetainedStore::new(settings.retained_messages_max, settings.retained_bytes_max),
@@ -95,6 +105,17 @@ impl Broker {
             seed: settings.seed,
             house: Mutex::new(Publisher::new(None, settings.seed)),
         })
+    }
+
+    /// Lets the broker read back what its store keeps.
+    pub fn set_shelf(&self, shelf: Arc<dyn Shelf>) {
+        // The first one stands: a broker has one store for all its life.
+        let _ = self.shelf.set(shelf);
+    }
+
+    /// Bytes of deliveries held in memory though the store has them.
+    pub fn held_bytes(&self) -> u64 {
+        self.committer.memory.held_bytes()
     }
 
     /// Sessions known, connected or not.

@@ -87,6 +87,12 @@ impl Publisher {
             return ReasonCode::NoMatchingSubscribers;
         }
         let is_retained = message.retain;
+        // The broker's own topics are made anew at every start.
+        let keeps_retained = is_retained && broker.committer.is_durable() && !message.topic.is_internal();
+        if broker.committer.is_short_of_space() && (keeps_retained || self.is_to_be_stored(&route, &message)) {
+            broker.counters.publishes_refused_disk.add(1);
+            return ReasonCode::QuotaExceeded;
+        }
         let message = Arc::new(if is_retained || self.is_kept(&route) { message.detached() } else { message });
         if is_retained && !broker.retained.put(&message, &broker.counters) {
             return ReasonCode::QuotaExceeded;
@@ -100,8 +106,6 @@ impl Publisher {
                 self.give(broker, &target, &message, &mut tally);
             }
         }
-        // The broker's own topics are made anew at every start.
-        let keeps_retained = is_retained && broker.committer.is_durable() && !message.topic.is_internal();
         let is_stored = !tally.durable.is_empty() || keeps_retained;
         let code = outcome(broker, &tally, is_retained);
         if is_stored && !code.is_failure() {
@@ -137,7 +141,8 @@ impl Publisher {
             let Some(peer) = self.peers.get_mut(index) else { continue };
             peer.is_dirty = false;
             peer.slot.reserve(std::mem::take(&mut peer.reserved));
-            let changes = peer.slot.deliver(&mut peer.pending, broker.mailbox_limits, &broker.counters);
+            let changes =
+                peer.slot.deliver(&mut peer.pending, broker.mailbox_limits, &broker.counters, &broker.committer.memory);
             if !changes.is_empty() {
                 broker.submit_changes(peer.slot.key, changes);
             }
@@ -226,6 +231,16 @@ impl Publisher {
         let is_slow = |slot: &Slot| !slot.is_live() || slot.backlog().messages > 64;
         let peers = route.targets.iter().filter_map(|target| self.peers.get(target.peer));
         !route.groups.is_empty() || peers.into_iter().any(|peer| is_slow(&peer.slot))
+    }
+
+    /// Whether the store would have to take the message.
+    fn is_to_be_stored(&self, route: &CachedRoute, message: &Message) -> bool {
+        let is_durable = |target: &CachedTarget| {
+            let slot = self.peers.get(target.peer).map(|peer| &peer.slot);
+            target.qos.min(message.qos) != QoS::AtMostOnce && slot.is_some_and(|slot| slot.is_durable)
+        };
+        let may_be = message.qos != QoS::AtMostOnce && !route.groups.is_empty();
+        may_be || route.targets.iter().any(is_durable)
     }
 
     fn give(&mut self, broker: &Broker, target: &CachedTarget, message: &Arc<Message>, tally: &mut Tally) {

@@ -1,5 +1,6 @@
 //! CONNECT: finding, taking over or beginning the session of a Client Identifier.
 use super::attachment::Attachment;
+use super::loads::Load;
 use super::slot::Place;
 use super::{Batch, Broker, Slot};
 use crate::packet::Connect;
@@ -52,7 +53,7 @@ impl Broker {
     /// Attaches the connection to its session, unless another connection has to leave it first.
     pub fn connect(self: &Arc<Self>, request: ConnectRequest, now: Now) -> Step {
         let is_durable = self.outlives_connection(&request.connect);
-        match self.find(&request, is_durable) {
+        match self.find(&request, is_durable, now) {
             Found::Occupied(slot) => Step::Wait(Box::new(request), slot),
             Found::New(slot, remains) => {
                 if let Some((old, parked)) = remains {
@@ -60,14 +61,15 @@ impl Broker {
                 }
                 Step::Attached(Box::new(self.attach(request, slot, None, now)))
             }
-            Found::Resumed(slot, parked) => {
+            Found::Resumed(slot, mut parked) => {
                 self.timers.set(&slot, None);
+                self.publish_due_will(&slot, &mut parked, now);
                 Step::Attached(Box::new(self.attach(request, slot, Some(parked), now)))
             }
         }
     }
 
-    fn find(&self, request: &ConnectRequest, is_durable: bool) -> Found {
+    fn find(&self, request: &ConnectRequest, is_durable: bool, now: Now) -> Found {
         let ConnectRequest { connect, client_id, .. } = request;
         let mut entry = match self.registry.entry(client_id.clone()) {
             Entry::Vacant(entry) => {
@@ -85,7 +87,9 @@ impl Broker {
             drop(inbox);
             return Found::Occupied(old);
         }
-        let is_resumable = !connect.clean_start && matches!(inbox.place, Place::Parked(_));
+        // A session whose time has come is over, though nobody has noticed yet [MQTT-4.1.0-2].
+        let is_there = matches!(&inbox.place, Place::Parked(parked) if !parked.is_over(now));
+        let is_resumable = !connect.clean_start && is_there;
         let next = if is_resumable { Place::Live } else { Place::Gone };
         let parked = match std::mem::replace(&mut inbox.place, next) {
             Place::Parked(parked) => Some(parked),
@@ -93,6 +97,7 @@ impl Broker {
         };
         if is_resumable {
             old.set_live(&inbox, true);
+            old.begin_visit(&inbox);
         }
         drop(inbox);
         match parked {
@@ -117,6 +122,9 @@ impl Broker {
         let is_v5 = connect.version.is_v5();
         let mut batch = Batch::default();
         let is_recorded = slot.is_durable && self.committer.is_durable();
+        if is_recorded {
+            self.durable.insert(slot.key, slot.clone());
+        }
         if is_recorded && saved.is_none() {
             batch.record(Record::SessionBegun { session: slot.key, client_id: client_id.clone(), is_v5 });
         }
@@ -126,6 +134,10 @@ impl Broker {
         if is_recorded {
             let expiry_s = opened.session.expiry_s();
             batch.record(Record::SessionAttached { session: slot.key, expiry_s, will });
+            // The first page of what waits comes as soon as the connection is durable.
+            if let Some(from) = opened.session.ask_for_page() {
+                batch.load(Load::for_connection(&slot, from));
+            }
             let commit = self.committer.submit(batch, Some(&slot));
             // [MQTT-3.2.0-1]: CONNACK waits for the commit, and so does all that follows it.
             opened.session.hold_connack_until(commit);

@@ -1,29 +1,39 @@
 //! The start: sessions, subscriptions and retained messages as the store found them, before any listener opens.
 use super::{Batch, Broker, Slot, SlotHandle};
 use crate::routing::Subscription;
-use crate::session::{Delivery, Parked, Saved, SavedDelivery, Subscribed};
-use crate::store::{Image, Presence, Queued, Record, SessionImage};
-use crate::types::{Now, SessionKey};
+use crate::session::{Parked, Released, Saved, Subscribed};
+use crate::store::{Presence, Record, SessionImage};
+use crate::types::{Message, Now, SessionKey};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 impl Broker {
-    /// Puts everything back. A connection that was open counts as broken now: its will is due by its delay, its session
+    /// Puts every session back. A connection that was open counts as broken now: its will is due by its delay, its session
     /// expires from now on.
-    pub fn restore(&self, image: Image, now: Now) {
-        self.next_session.fetch_max(image.last_session + 1, Ordering::Relaxed);
-        for message in image.retained.into_values() {
-            // More than the limits allow may have been kept under higher ones; then the newest are refused, and counted.
-            self.retained.put(&message, &self.counters);
-        }
-        for (key, session) in image.sessions {
+    pub fn restore(&self, sessions: BTreeMap<SessionKey, SessionImage>, last_session: u64, now: Now) {
+        self.next_session.fetch_max(last_session + 1, Ordering::Relaxed);
+        for (key, session) in sessions {
             self.restore_session(key, session, now);
         }
     }
 
+    /// Puts a retained message back. More than the limits allow may have been kept under higher ones; then the newest
+    /// are refused, and counted.
+    pub fn restore_retained(&self, message: &Arc<Message>) {
+        self.retained.put(message, &self.counters);
+    }
+
     fn restore_session(&self, key: SessionKey, image: SessionImage, now: Now) {
-        let next_position = image.next_position;
+        let next_position = image.queue.next_position;
         let was_attached = image.presence == Presence::Attached;
-        let parked = Box::new(Parked::restore(saved(image, self.limits.in_flight_max, now), self.limits.clone()));
+        let sent_below = match image.presence {
+            Presence::Parked { sent_below, .. } => sent_below,
+            // How far a connection had come when a crash cut it off is not known: whatever was durable may have been
+            // sent, for acknowledgements move the window before they are durable themselves.
+            Presence::Attached => next_position,
+        };
+        let parked = Box::new(Parked::restore(saved(image, sent_below, now), self.limits.clone()));
         let slot = Slot::restored(key, parked, next_position);
         let (filters, next, record) = {
             let inbox = slot.lock();
@@ -40,6 +50,7 @@ impl Broker {
             }
         });
         self.registry.insert(slot.client_id.clone(), slot.clone());
+        self.durable.insert(key, slot.clone());
         self.timers.set(&slot, next);
         if was_attached {
             let mut batch = Batch::default();
@@ -49,37 +60,15 @@ impl Broker {
     }
 }
 
-fn saved(image: SessionImage, in_flight_max: u16, now: Now) -> Saved {
+fn saved(image: SessionImage, sent_below: u64, now: Now) -> Saved {
     let never = image.expiry_s == u32::MAX;
-    let (expires_at, will_at, sent_below) = match image.presence {
-        Presence::Parked { expires_at, will_at, sent_below } => (expires_at, will_at, Some(sent_below)),
+    let (expires_at, will_at) = match image.presence {
+        Presence::Parked { expires_at, will_at, .. } => (expires_at, will_at),
         Presence::Attached => {
             let expires_at = (!never).then(|| now.plus_seconds(image.expiry_s));
-            (expires_at, image.will.as_ref().map(|will| now.plus_seconds(will.delay_s)), None)
+            (expires_at, image.will.as_ref().map(|will| now.plus_seconds(will.delay_s)))
         }
     };
-    let mut may_be_in_flight = usize::from(in_flight_max);
-    let queue = image.queue.into_iter().map(|(position, queued)| {
-        // What a crash cut off may have been sent as far as the window went.
-        let was_sent = sent_below.map_or(may_be_in_flight > 0, |below| position < below);
-        may_be_in_flight = may_be_in_flight.saturating_sub(1);
-        match queued {
-            Queued::Received => SavedDelivery::Received { position },
-            Queued::Message { message, target } => SavedDelivery::Queued {
-                was_sent,
-                delivery: Delivery {
-                    message,
-                    qos: target.qos,
-                    retain: target.retain,
-                    subscription_ids: target.subscription_ids,
-                    position: Some(position),
-                    share: target.share,
-                    give_up_at: target.give_up_at,
-                },
-            },
-        }
-    });
-    let queue = queue.collect();
     let subscriptions =
         image.subscriptions.into_iter().map(|(filter, (options, id))| (filter, Subscribed { options, id }));
     Saved {
@@ -90,7 +79,9 @@ fn saved(image: SessionImage, in_flight_max: u16, now: Now) -> Saved {
         will_at,
         subscriptions: subscriptions.collect(),
         inbound: image.inbound.into_iter().collect(),
-        queue,
-        next_position: image.next_position,
+        head: image.queue.head,
+        sent_below,
+        next_position: image.queue.next_position,
+        occupied: Released { messages: image.queue.messages, bytes: image.queue.bytes },
     }
 }

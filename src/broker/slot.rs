@@ -1,7 +1,8 @@
 //! The place of one session in the broker: where deliveries for it go, whether its client is there or not.
-use super::Counters;
+use super::{Counters, Memory};
 use crate::routing::Subscriber;
 use crate::session::{Change, Close, Delivery, Parked, Released, Turn};
+use crate::store::Page;
 use crate::types::{ClientId, CommitSeq, QoS, SessionKey};
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
@@ -20,6 +21,10 @@ pub struct Slot {
     backlog: Backlog,
     /// The queue position of the next durable delivery. Only the committer counts it up.
     next_position: AtomicU64,
+    /// Counts the connections of this session. What was read from the store for one is not for the next.
+    visit: AtomicU64,
+    /// The commit that holds the last deliveries moved away from this session while its client was absent.
+    moved: AtomicU64,
     /// Users: publishers and the committer (to deliver), the connection (to collect), the registry (to take over).
     /// Held for a push or a swap, or, if the client is away, for the session's own queueing. Never held over `.await`,
     /// and nothing else is locked under it.
@@ -37,6 +42,12 @@ pub(super) struct Inbox {
     pub place: Place,
     deliveries: Vec<Delivery>,
     bytes: u64,
+    /// Part of `bytes`: of deliveries that a store keeps as well.
+    held_bytes: u64,
+    /// Deliveries behind the others that stayed on the store's shelf: the end of their positions, and what they cost.
+    shelved: Option<(u64, Released)>,
+    /// A page of the shelf that the connection asked for.
+    page: Option<Page>,
     committed: CommitSeq,
     /// The connection is asked to close.
     close: Option<Close>,
@@ -44,7 +55,12 @@ pub(super) struct Inbox {
     owner: Option<Waker>,
     /// Connections that wait for the present one to leave.
     waiting: Vec<Waker>,
+    /// The connection is asked to look at what it may do.
+    is_nudged: bool,
 }
+
+/// Bytes of deliveries in one mailbox that a store keeps as well; the rest can be read back.
+const HELD_BYTES_MAX: u64 = 8 << 20;
 
 #[derive(Debug)]
 pub(super) enum Place {
@@ -66,6 +82,9 @@ pub struct MailboxLimits {
 #[derive(Debug, Default)]
 pub struct Collected {
     pub deliveries: Vec<Delivery>,
+    /// Deliveries behind them that stayed on the store's shelf: the end of their positions, and what they cost.
+    pub shelved: Option<(u64, Released)>,
+    pub page: Option<Page>,
     pub committed: CommitSeq,
     pub close: Option<Close>,
 }
@@ -79,14 +98,20 @@ impl Slot {
             is_live: AtomicBool::new(true),
             backlog: Backlog::default(),
             next_position: AtomicU64::new(0),
+            visit: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
             inbox: Mutex::new(Inbox {
                 place: Place::Live,
                 deliveries: Vec::new(),
                 bytes: 0,
+                held_bytes: 0,
+                shelved: None,
+                page: None,
                 committed: CommitSeq::default(),
                 close: None,
                 owner: None,
                 waiting: Vec::new(),
+                is_nudged: false,
             }),
         })
     }
@@ -132,14 +157,57 @@ impl Slot {
         self.next_position.fetch_add(1, Ordering::Relaxed)
     }
 
+    pub fn visit(&self) -> u64 {
+        self.visit.load(Ordering::Relaxed)
+    }
+
+    /// Another connection has the session now.
+    pub(super) fn begin_visit(&self, _proof: &MutexGuard<'_, Inbox>) {
+        self.visit.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn moved(&self) -> CommitSeq {
+        CommitSeq(self.moved.load(Ordering::Relaxed))
+    }
+
+    pub fn set_moved(&self, commit: Option<CommitSeq>) {
+        self.moved.fetch_max(commit.unwrap_or_default().0, Ordering::Relaxed);
+    }
+
+    /// Hands over a page of the store's shelf, if the connection that asked for it is still there.
+    pub fn loaded(&self, visit: u64, page: Page) {
+        let mut inbox = self.inbox.lock();
+        if self.visit() == visit && matches!(inbox.place, Place::Live) {
+            inbox.page = Some(page);
+            let owner = inbox.owner.take();
+            drop(inbox);
+            wake(owner);
+        }
+    }
+
+    /// Makes the connection look at what it may do.
+    pub fn nudge(&self) {
+        let mut inbox = self.inbox.lock();
+        inbox.is_nudged = true;
+        let owner = inbox.owner.take();
+        drop(inbox);
+        wake(owner);
+    }
+
     /// Hands deliveries over: to the connection's mailbox, or to the parked session's queue. Returns changes of a
     /// parked session that the store has to learn.
-    pub fn deliver(&self, deliveries: &mut Vec<Delivery>, limits: MailboxLimits, counters: &Counters) -> Vec<Change> {
+    pub fn deliver(
+        &self,
+        deliveries: &mut Vec<Delivery>,
+        limits: MailboxLimits,
+        counters: &Counters,
+        memory: &Memory,
+    ) -> Vec<Change> {
         let mut inbox = self.inbox.lock();
         match &mut inbox.place {
             Place::Live => {
                 let was_empty = inbox.deliveries.is_empty();
-                inbox.take_in(deliveries, limits, counters);
+                inbox.take_in(deliveries, limits, counters, memory);
                 let owner = if was_empty { inbox.owner.take() } else { None };
                 drop(inbox);
                 wake(owner);
@@ -180,19 +248,26 @@ impl Slot {
     /// `takes_deliveries` deliveries stay where they are.
     pub fn poll_collect(&self, known: CommitSeq, takes_deliveries: bool, context: &mut Context<'_>) -> Poll<()> {
         let mut inbox = self.inbox.lock();
-        let has_deliveries = takes_deliveries && !inbox.deliveries.is_empty();
-        if has_deliveries || inbox.close.is_some() || inbox.committed > known {
+        let has_deliveries = !inbox.deliveries.is_empty() || inbox.shelved.is_some() || inbox.page.is_some();
+        if (takes_deliveries && has_deliveries)
+            || std::mem::take(&mut inbox.is_nudged)
+            || inbox.close.is_some()
+            || inbox.committed > known
+        {
             return Poll::Ready(());
         }
         inbox.owner = Some(context.waker().clone());
         Poll::Pending
     }
 
-    pub fn collect(&self, into: &mut Collected, takes_deliveries: bool) {
+    pub fn collect(&self, into: &mut Collected, takes_deliveries: bool, memory: &Memory) {
         let mut inbox = self.inbox.lock();
         if takes_deliveries {
             std::mem::swap(&mut inbox.deliveries, &mut into.deliveries);
+            into.shelved = inbox.shelved.take();
+            into.page = inbox.page.take();
             inbox.bytes = 0;
+            memory.change(std::mem::take(&mut inbox.held_bytes), 0);
         }
         into.committed = inbox.committed;
         into.close = into.close.or(inbox.close.take());
@@ -226,12 +301,23 @@ impl Inbox {
         self.place = place;
         self.owner = None;
         self.close = None;
+        self.page = None;
         std::mem::take(&mut self.waiting)
     }
 
-    pub fn take_deliveries(&mut self) -> Vec<Delivery> {
+    /// What the connection has not collected: deliveries, and those behind them on the store's shelf.
+    pub fn take_deliveries(&mut self, memory: &Memory) -> (Vec<Delivery>, Option<(u64, Released)>) {
         self.bytes = 0;
-        std::mem::take(&mut self.deliveries)
+        memory.change(std::mem::take(&mut self.held_bytes), 0);
+        (std::mem::take(&mut self.deliveries), self.shelved.take())
+    }
+
+    /// The session, while its client is absent.
+    pub fn parked(&mut self) -> Option<&mut Parked> {
+        match &mut self.place {
+            Place::Parked(parked) => Some(parked),
+            Place::Live | Place::Gone => None,
+        }
     }
 
     pub fn ask_to_close(&mut self, close: Close) {
@@ -241,7 +327,9 @@ impl Inbox {
         }
     }
 
-    fn take_in(&mut self, deliveries: &mut Vec<Delivery>, limits: MailboxLimits, counters: &Counters) {
+    fn take_in(&mut self, deliveries: &mut Vec<Delivery>, limits: MailboxLimits, counters: &Counters, memory: &Memory) {
+        let may_hold = memory.has_room();
+        let held_before = self.held_bytes;
         let mut refused = 0;
         for delivery in deliveries.drain(..) {
             // QoS 1 and 2 have their own limit, which was checked at routing.
@@ -251,9 +339,22 @@ impl Inbox {
                 refused += 1;
                 continue;
             }
-            self.bytes += delivery.cost_bytes();
+            let bytes = delivery.cost_bytes();
+            if let Some(position) = delivery.position {
+                let is_held = may_hold && self.held_bytes < HELD_BYTES_MAX;
+                if !is_held || self.shelved.is_some() {
+                    let (end, cost) = self.shelved.get_or_insert_default();
+                    *end = position + 1;
+                    cost.messages += 1;
+                    cost.bytes += bytes;
+                    continue;
+                }
+                self.held_bytes += bytes;
+            }
+            self.bytes += bytes;
             self.deliveries.push(delivery);
         }
+        memory.change(held_before, self.held_bytes);
         counters.dropped_mailbox_full.add(refused);
     }
 }

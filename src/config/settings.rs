@@ -17,6 +17,7 @@ pub struct Config {
     pub limits: Limits,
     pub mqtt: Mqtt,
     pub queue: Queue,
+    pub storage: Storage,
     pub sys: Sys,
     #[serde(rename = "listener")]
     pub listeners: Vec<Listener>,
@@ -33,6 +34,7 @@ impl Default for Config {
             limits: Limits::default(),
             mqtt: Mqtt::default(),
             queue: Queue::default(),
+            storage: Storage::default(),
             sys: Sys::default(),
             listeners: Listener::built_in(),
         }
@@ -185,6 +187,23 @@ pub struct Queue {
 impl Default for Queue {
     fn default() -> Self {
         Self { on_full: OnFull::Refuse, refused_311: Refused::Withhold }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Storage {
+    /// MiB of queued messages that may be in memory on their way to connected clients; the rest is read back from disk.
+    pub memory_mib: u64,
+    /// MiB of the delivery log above which its oldest part is put in order.
+    pub log_mib: u64,
+    /// MiB of one file of the delivery log. A message must fit in half of it.
+    pub segment_mib: u64,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self { memory_mib: 256, log_mib: 128, segment_mib: 32 }
     }
 }
 

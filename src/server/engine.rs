@@ -3,16 +3,31 @@ use super::{ServerError, settings};
 use crate::broker::{Broker, Committer, MailboxLimits};
 use crate::clock::{Clock, seed};
 use crate::config::Config;
-use crate::store::{DurableStore, Restored};
+use crate::store::{Checkpointer, DurableStore, Restored, Shelf, StoreError};
+use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-/// Log bytes beyond twice the live state, after which the log is written anew.
-const LOG_BYTES_MAX: u64 = 256 << 20;
+/// How often the store is asked for what has waited too long, and a full disk is tried again.
+const TICK: Duration = Duration::from_secs(1);
+/// Deliveries given up at once.
+const DUE_MAX: usize = 1000;
 
 pub(super) struct Engine {
+    broker: Arc<Broker>,
     committer: Arc<Committer>,
-    writer: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
+    /// Left by the threads as they end, to close the store with.
+    remains: Arc<Mutex<Remains>>,
+    is_stopping: Arc<AtomicBool>,
+}
+
+#[derive(Default)]
+struct Remains {
+    store: Option<DurableStore>,
+    checkpointer: Option<Checkpointer>,
 }
 
 /// Opens the store, if there is to be one, and brings the broker to where it was.
@@ -26,17 +41,21 @@ pub(super) fn start(config: &Config, clock: Clock) -> Result<(Arc<Broker>, Engin
             durability = "memory",
             "persistence is off: sessions and messages end with this process"
         );
-        return Ok((Broker::new(settings, committer.clone()), Engine { committer, writer: None }));
+        let broker = Broker::new(settings, committer.clone());
+        return Ok((broker.clone(), Engine::of(broker, committer)));
     }
     let limits = settings.mailbox_limits;
-    let (store, restored) = DurableStore::open(&config.data_dir, seed(), LOG_BYTES_MAX)?;
-    let committer = Arc::new(Committer::durable());
+    let (store, restored) = DurableStore::open(&config.data_dir, settings::store(config))?;
+    let committer = Arc::new(Committer::durable(config.storage.memory_mib << 20));
     let broker = Broker::new(settings, committer.clone());
-    let Restored { image, discarded, records } = restored;
+    let Restored { sessions, last_session, discarded, records } = restored;
     if let Some(discarded) = discarded {
         tracing::warn!("{discarded}; nothing that was acknowledged was in it");
     }
-    broker.restore(image, clock.now());
+    let shelf = store.shelf();
+    broker.set_shelf(shelf.clone());
+    broker.restore(sessions, last_session, clock.now());
+    store.each_retained(|message| broker.restore_retained(&message))?;
     let data_dir = config.data_dir.display().to_string();
     let (sessions, subscriptions) = (broker.sessions(), broker.subscriptions());
     tracing::info!(
@@ -48,36 +67,107 @@ pub(super) fn start(config: &Config, clock: Clock) -> Result<(Arc<Broker>, Engin
         records,
         "acknowledged means synced to disk"
     );
-    let writer = write(store, broker.clone(), committer.clone(), limits)?;
-    Ok((broker, Engine { committer, writer: Some(writer) }))
-}
-
-fn write(
-    mut store: DurableStore,
-    broker: Arc<Broker>,
-    committer: Arc<Committer>,
-    limits: MailboxLimits,
-) -> Result<JoinHandle<()>, ServerError> {
-    let thread = std::thread::Builder::new().name("committer".to_owned());
-    let work = move || {
-        let result = committer.run(&mut store, limits, &broker.counters).and_then(|()| store.close());
-        if let Err(error) = result {
-            // IMPORTANT: what is on disk is not known any more. Nothing may be acknowledged; the next start finds out.
-            tracing::error!(%error, "the store failed; the broker ends, and recovers what was acknowledged when started again");
-            eprintln!("vowmq: {error}");
-            std::process::exit(1);
-        }
-    };
-    thread.spawn(work).map_err(|source| ServerError::Store(crate::store::StoreError::Io(source)))
+    let mut engine = Engine::of(broker.clone(), committer);
+    engine.spawn_threads(store, shelf, limits, clock)?;
+    Ok((broker, engine))
 }
 
 impl Engine {
-    /// Writes what is left and closes the store.
+    fn of(broker: Arc<Broker>, committer: Arc<Committer>) -> Self {
+        let (threads, remains, is_stopping) = (Vec::new(), Arc::default(), Arc::default());
+        Self { broker, committer, threads, remains, is_stopping }
+    }
+
+    fn spawn_threads(
+        &mut self,
+        mut store: DurableStore,
+        shelf: Arc<dyn Shelf>,
+        limits: MailboxLimits,
+        clock: Clock,
+    ) -> Result<(), ServerError> {
+        let mut checkpointer = store.checkpointer();
+        let (broker, committer, remains) = (self.broker.clone(), self.committer.clone(), self.remains.clone());
+        self.spawn("committer", move || {
+            committer.run(&mut store, limits, &broker.counters)?;
+            remains.lock().store = Some(store);
+            Ok(())
+        })?;
+        let broker = self.broker.clone();
+        self.spawn("loader", move || broker.run_loads(&*shelf))?;
+        let (broker, remains, is_stopping) = (self.broker.clone(), self.remains.clone(), self.is_stopping.clone());
+        self.spawn("checkpointer", move || {
+            while !is_stopping.load(Ordering::Relaxed) {
+                checkpoint(&mut checkpointer, &broker, clock)?;
+            }
+            remains.lock().checkpointer = Some(checkpointer);
+            Ok(())
+        })
+    }
+
+    fn spawn(
+        &mut self,
+        name: &str,
+        work: impl FnOnce() -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<(), ServerError> {
+        let run = move || {
+            if let Err(error) = work() {
+                end_with(&error);
+            }
+        };
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+        self.threads.push(thread.map_err(|source| ServerError::Store(StoreError::Io(source)))?);
+        Ok(())
+    }
+
+    /// Writes what is left, puts it in order so that the next start is quick, and closes the store.
     pub async fn stop(self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
         self.committer.close();
-        let Some(writer) = self.writer else { return };
-        if tokio::task::spawn_blocking(move || writer.join()).await.is_err() {
-            tracing::error!("the committer's thread was lost");
+        self.broker.close_loads();
+        let work = move || {
+            let all_ended = self.threads.into_iter().map(JoinHandle::join).all(|ended| ended.is_ok());
+            let Remains { store, checkpointer } = std::mem::take(&mut *self.remains.lock());
+            let finished = checkpointer.map_or(Ok(()), |mut checkpointer| checkpointer.finish());
+            let finished = match finished {
+                // The next start replays the log instead.
+                Err(error) if error.is_full() => Ok(()),
+                finished => finished,
+            };
+            let closed = finished.and_then(|()| store.map_or(Ok(()), DurableStore::close));
+            (all_ended, closed)
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok((true, Ok(()))) => {}
+            Ok((_, Err(error))) => end_with(&error),
+            Ok((false, _)) | Err(_) => tracing::error!("a thread of the store was lost"),
         }
     }
+}
+
+/// Keeps the log short, and looks for what has waited too long.
+fn checkpoint(checkpointer: &mut Checkpointer, broker: &Broker, clock: Clock) -> Result<(), StoreError> {
+    let stepped = checkpointer.step().and_then(|stepped| {
+        broker.give_up(checkpointer.take_due(clock.now(), DUE_MAX)?);
+        Ok(stepped)
+    });
+    match stepped {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            checkpointer.wait(TICK);
+            Ok(())
+        }
+        Err(error) if error.is_full() => {
+            tracing::error!(%error, "the delivery log cannot be shortened; it is tried again");
+            std::thread::sleep(TICK);
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn end_with(error: &StoreError) {
+    // IMPORTANT: what is on disk is not known any more. Nothing may be acknowledged; the next start finds out.
+    tracing::error!(%error, "the store failed; the broker ends, and recovers what was acknowledged when started again");
+    eprintln!("vowmq: {error}");
+    std::process::exit(1);
 }

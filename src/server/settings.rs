@@ -5,6 +5,7 @@ use crate::config;
 use crate::config::Config;
 use crate::routing::Strategy;
 use crate::session::{Features, Limits, OnFull, Refused311};
+use crate::store::Options;
 use crate::types::QoS;
 use std::time::Duration;
 
@@ -66,6 +67,7 @@ pub(super) fn broker(config: &Config, seed: u64) -> Settings {
             subscription_identifiers: mqtt.subscription_identifiers,
             shared_subscriptions: mqtt.shared_subscriptions,
             durability: mqtt.durability_property.then_some(durability(config)),
+            has_shelf: config.persistence,
         },
         mailbox_limits: MailboxLimits {
             messages_max: limits.mailbox_messages_max,
@@ -75,6 +77,16 @@ pub(super) fn broker(config: &Config, seed: u64) -> Settings {
         retained_bytes_max: limits.retained_bytes_max,
         shared_strategy: strategy(mqtt.shared_strategy),
         seed,
+    }
+}
+
+/// How the store is laid out.
+pub(super) fn store(config: &Config) -> Options {
+    let storage = &config.storage;
+    Options {
+        segment_bytes: storage.segment_mib << 20,
+        log_bytes_max: storage.log_mib << 20,
+        ..Options::new(crate::clock::seed())
     }
 }
 

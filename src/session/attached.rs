@@ -4,7 +4,9 @@ use super::gate::{Gate, Response};
 use super::outbound::Step;
 use super::state::{State, Subscribed, changed};
 use super::timing::KeepAlive;
-use super::{Cause, Change, Close, Delivery, Dropped, Ended, Outcome, Outgoing, OutgoingPublish, Parked, Turn};
+use super::{
+    Cause, Change, Close, Delivery, Dropped, Ended, Outcome, Outgoing, OutgoingPublish, Parked, Released, Shelved, Turn,
+};
 use crate::packet::{Disconnect, Packet, PublishQoS, Version};
 use crate::types::{ClientId, CommitSeq, Now, PacketId, QoS, ReasonCode, TopicFilter, Violation};
 
@@ -25,6 +27,8 @@ pub struct Session {
     pub(super) keep_alive: KeepAlive,
     pub(super) gate: Gate,
     pub(super) is_over: bool,
+    /// Whether there is room in memory for deliveries that could as well stay on the shelf.
+    pub(super) may_hold: bool,
 }
 
 /// Whether CONNECT named an authentication method (5.0 section 4.12).
@@ -78,10 +82,44 @@ impl Session {
         match delivery.qos {
             QoS::AtMostOnce => self.send_qos0(&delivery, now, turn),
             QoS::AtLeastOnce | QoS::ExactlyOnce => {
-                self.state.enqueue(delivery, turn);
+                self.state.enqueue(delivery, self.may_hold, turn);
                 self.advance(now, turn);
             }
         }
+    }
+
+    /// Says whether there is room in memory for deliveries that a store keeps.
+    pub fn set_may_hold(&mut self, may_hold: bool) {
+        self.may_hold = may_hold;
+    }
+
+    /// Counts deliveries that stayed on the shelf, the last at position `end` - 1.
+    pub fn handle_shelved(&mut self, end: u64, added: Released, turn: &mut Turn) {
+        self.state.shelve(end, added, turn);
+        self.state.report(turn);
+    }
+
+    /// From which position the next page of the shelf should be read, if one is wanted.
+    pub fn ask_for_page(&mut self) -> Option<u64> {
+        self.state.outbound.ask_for_page()
+    }
+
+    /// Handles the page that was asked for: every unfinished delivery from `from` to `next`.
+    pub fn handle_page(
+        &mut self,
+        from: u64,
+        next: u64,
+        deliveries: impl IntoIterator<Item = Shelved>,
+        now: Now,
+        turn: &mut Turn,
+    ) {
+        self.state.outbound.load(from, next, deliveries);
+        self.advance(now, turn);
+    }
+
+    /// Bytes of QoS 1 and 2 deliveries held in memory.
+    pub fn loaded_bytes(&self) -> u64 {
+        self.state.outbound.loaded_bytes()
     }
 
     /// Handles what became of this turn's asks, and the commit that will hold its changes, if there is one.

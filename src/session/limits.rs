@@ -83,6 +83,8 @@ pub struct Features {
     pub shared_subscriptions: bool,
     /// The value of the CONNACK user property `durability`; `None` leaves it out.
     pub durability: Option<&'static str>,
+    /// Whether a store keeps the queues of sessions that outlive their connections, so that they need not be in memory.
+    pub has_shelf: bool,
 }
 
 impl Default for Features {
@@ -94,6 +96,7 @@ impl Default for Features {
             subscription_identifiers: true,
             shared_subscriptions: true,
             durability: None,
+            has_shelf: false,
         }
     }
 }

@@ -23,6 +23,7 @@ pub use close::{Cause, Close, Ended};
 pub use delivery::{Delivery, OutgoingPublish};
 pub use limits::{Features, Limits, OnFull, Refused311};
 pub use open::{Opened, requested_client_id, requested_expiry_s};
-pub use parked::{Parked, Saved, SavedDelivery};
+pub use outbound::Shelved;
+pub use parked::{Parked, Saved};
 pub use state::Subscribed;
 pub use turn::{Ask, Change, Dropped, Outcome, Outgoing, Publication, Released, Requested, Subscribing, Turn};

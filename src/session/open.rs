@@ -67,7 +67,7 @@ impl Session {
             // [MQTT-3.1.2-5]
             Some(parked) => parked.into_state(),
             // [MQTT-3.1.2-6]
-            None => State::new(client_id, limits.clone(), expiry_s),
+            None => State::new(client_id, limits.clone(), expiry_s, features.has_shelf),
         };
         state.expiry_s = expiry_s;
         let connack = connack(&connect, &state, assigned, is_resumed, keep_alive_s, features);
@@ -94,6 +94,7 @@ impl Session {
             keep_alive: KeepAlive::new(keep_alive_s, now),
             gate,
             is_over: false,
+            may_hold: true,
         };
         Opened { session, is_resumed }
     }

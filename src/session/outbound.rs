@@ -1,5 +1,8 @@
 //! The deliveries of one session: queue and send window in one line of positions.
 //!
+//! The front of the line is loaded: its deliveries are in memory. Where a store keeps them, the rest of the line may be
+//! on its shelf, known by number and bytes only, and is loaded page by page ahead of the window.
+//!
 //! Position `p` is sent under the Packet Identifier [`PacketId::of_position`], the same after any restart. Entries are
 //! sent in order of their positions, finished in any order, and leave the line from its front.
 use super::{Delivery, Dropped, Released};
@@ -9,6 +12,8 @@ use std::collections::VecDeque;
 /// Positions sent at once lie within this span of the oldest unfinished one, so that identifiers stay unique
 /// [MQTT-2.2.1-4].
 const SPAN: u64 = 65_535;
+/// Loaded deliveries still to be sent, below which more are taken from the shelf.
+const LOAD_BELOW: u64 = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
@@ -22,6 +27,15 @@ pub(super) struct Outbound {
     /// The position after the highest ever sent.
     sent_below: u64,
     occupied: Released,
+    /// Part of `occupied`: what is not in memory.
+    shelved: Released,
+    /// The position after the last that is on the shelf; not above the end of the entries if none is.
+    shelved_end: u64,
+    /// Shelved positions below this that were never sent have been given up.
+    given_up_below: u64,
+    /// Whether a store keeps the deliveries, so that they need not be in memory.
+    has_shelf: bool,
+    is_loading: bool,
     released: Released,
     dropped: Dropped,
 }
@@ -35,6 +49,16 @@ enum Entry {
     /// The receiver has it; PUBCOMP is due.
     Received,
     Done,
+}
+
+/// A delivery as it comes from the shelf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shelved {
+    Delivery(Delivery),
+    /// The receiver has it; PUBCOMP is due.
+    Received {
+        position: u64,
+    },
 }
 
 /// What to do for the entry under the cursor.
@@ -59,40 +83,151 @@ pub(super) enum Acknowledged {
 }
 
 impl Outbound {
-    /// An empty line whose first delivery will stand at `position`.
-    pub fn starting_at(position: u64) -> Self {
-        Self { base: position, cursor: position, sent_below: position, ..Self::default() }
-    }
-
-    /// Puts a delivery back after a restart; `was_sent` if the receiver may have seen it.
-    pub fn restore(&mut self, delivery: Delivery, was_sent: bool) {
-        let position = delivery.position.unwrap_or(self.end());
-        self.push(delivery);
-        if was_sent && let Some(entry) = self.entry_mut(position) {
-            *entry = match std::mem::replace(entry, Entry::Done) {
-                Entry::Waiting(delivery) => Entry::Sent(delivery),
-                other @ (Entry::Sent(_) | Entry::Received | Entry::Done) => other,
-            };
+    /// A line that a store keeps, as it found it: everything is on its shelf.
+    pub fn shelved(head: u64, end: u64, sent_below: u64, occupied: Released) -> Self {
+        Self {
+            base: head,
+            cursor: head,
+            sent_below,
+            occupied,
+            shelved: occupied,
+            shelved_end: end,
+            has_shelf: true,
+            ..Self::default()
         }
     }
 
-    /// Puts a delivery back of which only PUBCOMP is missing.
-    pub fn restore_received(&mut self, position: u64) {
-        self.pad(position);
-        if self.end() == position {
-            self.entries.push_back(Entry::Received);
-        }
+    /// A line of a new session that a store will keep.
+    pub fn with_shelf() -> Self {
+        Self { has_shelf: true, ..Self::default() }
     }
 
     /// Makes the next delivery stand at `position`, those before being finished.
-    pub fn pad(&mut self, position: u64) {
+    fn pad(&mut self, position: u64) {
         if self.entries.is_empty() {
             self.base = self.base.max(position);
             self.cursor = self.base;
         }
-        while self.end() < position {
+        while self.loaded_end() < position {
             self.entries.push_back(Entry::Done);
         }
+    }
+
+    fn loaded_end(&self) -> u64 {
+        self.base + self.entries.len() as u64
+    }
+
+    /// Whether a part of the line is on the shelf.
+    fn is_shelved(&self) -> bool {
+        self.shelved_end > self.loaded_end()
+    }
+
+    pub fn has_shelf(&self) -> bool {
+        self.has_shelf
+    }
+
+    /// Bytes of the deliveries in memory.
+    pub fn loaded_bytes(&self) -> u64 {
+        self.occupied.bytes - self.shelved.bytes
+    }
+
+    /// From where a page should be loaded: there is more on the shelf, and little left to send before it. Until it comes
+    /// no other is asked for.
+    pub fn ask_for_page(&mut self) -> Option<u64> {
+        if self.is_loading || !self.is_shelved() || self.loaded_end() - self.cursor > LOAD_BELOW {
+            return None;
+        }
+        self.is_loading = true;
+        Some(self.loaded_end())
+    }
+
+    /// Takes a page of the shelf: every unfinished delivery from `from` to `next`.
+    pub fn load(&mut self, from: u64, next: u64, deliveries: impl IntoIterator<Item = Shelved>) {
+        if !std::mem::take(&mut self.is_loading) || from != self.loaded_end() {
+            return;
+        }
+        for shelved in deliveries {
+            match shelved {
+                Shelved::Delivery(delivery) => self.load_one(delivery),
+                // What is beyond the end is on its way here as well.
+                Shelved::Received { position } if position < self.loaded_end() || position >= self.shelved_end => {}
+                Shelved::Received { position } => {
+                    self.pad(position);
+                    self.entries.push_back(Entry::Received);
+                }
+            }
+        }
+        self.pad(next.min(self.shelved_end));
+        if !self.is_shelved() {
+            // What was counted and is not there was finished while nobody looked: it expired, or moved on.
+            let rest = std::mem::take(&mut self.shelved);
+            self.occupied.messages -= rest.messages;
+            self.occupied.bytes -= rest.bytes;
+            self.released.messages += rest.messages;
+            self.released.bytes += rest.bytes;
+        }
+        self.trim();
+    }
+
+    fn load_one(&mut self, delivery: Delivery) {
+        let position = delivery.position.unwrap_or(self.loaded_end());
+        let is_given_up = position >= self.sent_below && position < self.given_up_below;
+        if position < self.loaded_end() || position >= self.shelved_end || is_given_up {
+            return;
+        }
+        self.pad(position);
+        let bytes = delivery.cost_bytes();
+        let counted = Released { messages: self.shelved.messages.min(1), bytes: self.shelved.bytes.min(bytes) };
+        self.shelved.messages -= counted.messages;
+        self.shelved.bytes -= counted.bytes;
+        self.occupied.messages += 1 - counted.messages;
+        self.occupied.bytes += bytes - counted.bytes;
+        // [MQTT-3.3.1-1]: what may have been sent on an earlier connection goes with DUP.
+        let was_sent = position < self.sent_below;
+        self.entries.push_back(if was_sent { Entry::Sent(delivery) } else { Entry::Waiting(delivery) });
+    }
+
+    /// Counts deliveries that went to the shelf without coming by, the last at `end` - 1.
+    pub fn shelve(&mut self, end: u64, added: Released) {
+        if end <= self.end() {
+            return;
+        }
+        self.shelved_end = end;
+        self.shelved.messages += added.messages;
+        self.shelved.bytes += added.bytes;
+        self.occupied.messages += added.messages;
+        self.occupied.bytes += added.bytes;
+    }
+
+    /// A shelved delivery was finished without having been loaded: it expired, or moved to another receiver.
+    pub fn finish_shelved(&mut self, bytes: u64) {
+        let counted = Released { messages: self.shelved.messages.min(1), bytes: self.shelved.bytes.min(bytes) };
+        self.forget_shelved(counted);
+    }
+
+    pub fn first_shelved(&self) -> Option<u64> {
+        self.is_shelved().then(|| self.loaded_end())
+    }
+
+    /// A shelved delivery has waited for too long. False if it may have been sent, or is none of ours.
+    pub fn give_up_shelved(&mut self, position: u64) -> bool {
+        let first = self.loaded_end().max(self.sent_below).max(self.given_up_below);
+        if position < first || position >= self.shelved_end || self.shelved.messages == 0 {
+            return false;
+        }
+        let bytes = self.shelved.bytes / self.shelved.messages;
+        self.forget_shelved(Released { messages: 1, bytes });
+        self.dropped.expired += 1;
+        true
+    }
+
+    fn forget_shelved(&mut self, counted: Released) {
+        self.shelved.messages -= counted.messages;
+        self.shelved.bytes -= counted.bytes;
+        self.occupied.messages -= counted.messages;
+        self.occupied.bytes -= counted.bytes;
+        self.released.messages += counted.messages;
+        self.released.bytes += counted.bytes;
     }
 
     /// Positions below this may have been sent.
@@ -102,7 +237,7 @@ impl Outbound {
 
     /// The position after the last.
     pub fn end(&self) -> u64 {
-        self.base + self.entries.len() as u64
+        self.loaded_end().max(self.shelved_end)
     }
 
     /// Deliveries not finished, and their bytes.
@@ -110,28 +245,47 @@ impl Outbound {
         self.occupied
     }
 
-    /// Appends a delivery. One whose position was seen before is not taken again.
-    pub fn push(&mut self, delivery: Delivery) {
+    /// Appends a delivery; one whose position was seen before is not taken again. Where it may stay on the shelf and
+    /// `may_hold` is not given, it does.
+    pub fn push(&mut self, delivery: Delivery, may_hold: bool) {
         let position = delivery.position.unwrap_or(self.end());
         if position < self.end() {
             return;
         }
+        let bytes = delivery.cost_bytes();
+        if self.has_shelf && (self.is_shelved() || !may_hold) {
+            self.shelve(position + 1, Released { messages: 1, bytes });
+            return;
+        }
         self.pad(position);
         self.occupied.messages += 1;
-        self.occupied.bytes += delivery.cost_bytes();
+        self.occupied.bytes += bytes;
         self.entries.push_back(Entry::Waiting(delivery));
     }
 
     /// Gives the oldest unsent deliveries up until the rest fits; their positions go to `finished`.
     pub fn make_room(&mut self, messages_max: u64, bytes_max: u64, mut finished: impl FnMut(u64)) {
         let mut position = self.cursor;
-        while (self.occupied.messages > messages_max || self.occupied.bytes > bytes_max) && position < self.end() {
+        let is_over = |line: &Self| line.occupied.messages > messages_max || line.occupied.bytes > bytes_max;
+        while is_over(self) && position < self.loaded_end() {
             if matches!(self.entry(position), Some(Entry::Waiting(_))) {
                 self.finish(position);
                 self.dropped.queue_full += 1;
                 finished(position);
             }
             position += 1;
+        }
+        while is_over(self) && self.shelved.messages > 0 {
+            let position = self.loaded_end().max(self.sent_below).max(self.given_up_below);
+            if position >= self.shelved_end {
+                return;
+            }
+            // On the shelf every one counts for the same; the sum is right again when the shelf is empty.
+            let bytes = self.shelved.bytes / self.shelved.messages;
+            self.forget_shelved(Released { messages: 1, bytes });
+            self.given_up_below = position + 1;
+            self.dropped.queue_full += 1;
+            finished(position);
         }
     }
 
@@ -140,7 +294,7 @@ impl Outbound {
     pub fn next_step(&mut self, window: u64, now: Now, mut finished: impl FnMut(u64)) -> Option<Step<'_>> {
         loop {
             // [MQTT-3.3.4-9], [MQTT-4.9.0-2]
-            if self.in_flight >= window || self.cursor >= self.end() || self.cursor - self.base >= SPAN {
+            if self.in_flight >= window || self.cursor >= self.loaded_end() || self.cursor - self.base >= SPAN {
                 return None;
             }
             let position = self.cursor;
@@ -229,7 +383,7 @@ impl Outbound {
         mut finished: impl FnMut(u64),
     ) -> Vec<Delivery> {
         let mut taken = Vec::new();
-        for position in self.base..self.end() {
+        for position in self.base..self.loaded_end() {
             let moves = match self.entry(position) {
                 Some(Entry::Waiting(delivery)) => delivery.share.is_some() && may_move(delivery),
                 Some(Entry::Sent(delivery)) => {
@@ -249,10 +403,17 @@ impl Outbound {
         taken
     }
 
-    /// The connection ended: on the next one everything unfinished is sent again, in order.
+    /// The connection ended: on the next one everything unfinished is sent again, in order. What a store keeps leaves
+    /// the memory.
     pub fn disconnected(&mut self) {
         self.cursor = self.base;
         self.in_flight = 0;
+        if self.has_shelf {
+            self.shelved_end = self.end();
+            self.shelved = self.occupied;
+            self.entries = VecDeque::new();
+            self.is_loading = false;
+        }
     }
 
     pub fn take_released(&mut self) -> Released {

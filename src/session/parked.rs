@@ -31,52 +31,25 @@ pub struct Saved {
     pub will_at: Option<Now>,
     pub subscriptions: BTreeMap<TopicFilter, Subscribed>,
     pub inbound: Vec<PacketId>,
-    /// In order of their positions.
-    pub queue: Vec<SavedDelivery>,
+    /// Positions below this are finished.
+    pub head: u64,
+    /// Positions below this may have been sent.
+    pub sent_below: u64,
     /// The position after the highest ever given.
     pub next_position: u64,
-}
-
-/// One unfinished delivery.
-#[derive(Debug)]
-pub enum SavedDelivery {
-    Queued {
-        delivery: Delivery,
-        was_sent: bool,
-    },
-    /// PUBREC had come.
-    Received {
-        position: u64,
-    },
-}
-
-impl SavedDelivery {
-    fn position(&self) -> u64 {
-        match self {
-            Self::Queued { delivery, .. } => delivery.position.unwrap_or_default(),
-            Self::Received { position } => *position,
-        }
-    }
+    /// Deliveries not finished, and their bytes.
+    pub occupied: Released,
 }
 
 impl Parked {
     /// A session from the store, waiting for its client.
     pub fn restore(saved: Saved, limits: Arc<Limits>) -> Self {
-        let mut state = State::new(saved.client_id, limits, saved.expiry_s.max(1));
+        let mut state = State::new(saved.client_id, limits, saved.expiry_s.max(1), true);
         state.expiry_s = saved.expiry_s;
         state.subscriptions = saved.subscriptions;
         state.inbound = Inbound::restored(saved.inbound);
         state.will = saved.will;
-        let first = saved.queue.first().map_or(saved.next_position, SavedDelivery::position);
-        state.outbound = Outbound::starting_at(first);
-        for delivery in saved.queue {
-            match delivery {
-                SavedDelivery::Queued { delivery, was_sent } => state.outbound.restore(delivery, was_sent),
-                SavedDelivery::Received { position } => state.outbound.restore_received(position),
-            }
-        }
-        state.outbound.pad(saved.next_position);
-        state.outbound.disconnected();
+        state.outbound = Outbound::shelved(saved.head, saved.next_position, saved.sent_below, saved.occupied);
         Self { state, will_at: saved.will_at, expires_at: saved.expires_at }
     }
 
@@ -113,18 +86,54 @@ impl Parked {
         if delivery.qos == QoS::AtMostOnce {
             return;
         }
-        self.state.enqueue(delivery, turn);
+        self.state.enqueue(delivery, !self.state.outbound.has_shelf(), turn);
+        self.state.report(turn);
+    }
+
+    /// Counts deliveries that stayed on the shelf, the last at position `end` - 1.
+    pub fn handle_shelved(&mut self, end: u64, added: Released, turn: &mut Turn) {
+        self.state.shelve(end, added, turn);
+        self.state.report(turn);
+    }
+
+    /// Whether a store keeps the queue, so that it is not in memory while the client is away.
+    pub fn has_shelf(&self) -> bool {
+        self.state.outbound.has_shelf()
+    }
+
+    /// The first position that is on the store's shelf, if any is.
+    pub fn first_shelved(&self) -> Option<u64> {
+        self.state.outbound.first_shelved()
+    }
+
+    /// A delivery on the shelf has waited for too long. What may have been sent is not given up.
+    pub fn give_up(&mut self, position: u64, turn: &mut Turn) {
+        if self.state.outbound.give_up_shelved(position) {
+            self.state.change(turn, Change::Done { position });
+        }
+        self.state.report(turn);
+    }
+
+    /// A delivery on the shelf was finished: it expired, or moved to another receiver.
+    pub fn finish_shelved(&mut self, position: u64, bytes: u64, turn: &mut Turn) {
+        self.state.outbound.finish_shelved(bytes);
+        self.state.change(turn, Change::Done { position });
         self.state.report(turn);
     }
 
     /// Publishes the will if it is due; true when the session has come to its end [MQTT-4.1.0-2].
     pub fn handle_timeout(&mut self, now: Now, turn: &mut Turn) -> bool {
-        let is_over = self.expires_at.is_some_and(|deadline| deadline <= now);
+        let is_over = self.is_over(now);
         if is_over {
             self.will_at = self.will_at.map(|_| now);
         }
         self.publish_due_will(now, turn);
         is_over
+    }
+
+    /// Whether the session has come to its end.
+    pub fn is_over(&self, now: Now) -> bool {
+        self.expires_at.is_some_and(|deadline| deadline <= now)
     }
 
     pub fn next_timeout(&self) -> Option<Now> {

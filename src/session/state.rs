@@ -1,7 +1,7 @@
 //! What of a session outlives a network connection (section 4.1).
 use super::inbound::Inbound;
 use super::outbound::Outbound;
-use super::{Change, Delivery, Limits, OnFull, Turn};
+use super::{Change, Delivery, Limits, OnFull, Released, Turn};
 use crate::packet::{SubscriptionOptions, Will};
 use crate::types::{ClientId, CommitSeq, Message, Now, PacketId, QoS, TopicFilter};
 use std::collections::BTreeMap;
@@ -31,24 +31,36 @@ pub(super) struct State {
 }
 
 impl State {
-    pub fn new(client_id: ClientId, limits: Arc<Limits>, expiry_s: u32) -> Self {
+    pub fn new(client_id: ClientId, limits: Arc<Limits>, expiry_s: u32, has_shelf: bool) -> Self {
+        let is_durable = expiry_s > 0;
+        let outbound = if is_durable && has_shelf { Outbound::with_shelf() } else { Outbound::default() };
         Self {
             client_id,
             limits,
-            is_durable: expiry_s > 0,
+            is_durable,
             subscriptions: BTreeMap::new(),
             inbound: Inbound::default(),
-            outbound: Outbound::default(),
+            outbound,
             will: None,
             expiry_s,
             submitted: CommitSeq::default(),
         }
     }
 
-    /// Appends a delivery of QoS 1 or 2 to the queue.
-    pub fn enqueue(&mut self, delivery: Delivery, turn: &mut Turn) {
+    /// Appends a delivery of QoS 1 or 2 to the queue; `may_hold` if there is room for it in memory.
+    pub fn enqueue(&mut self, delivery: Delivery, may_hold: bool, turn: &mut Turn) {
         debug_assert_ne!(delivery.qos, QoS::AtMostOnce);
-        self.outbound.push(delivery);
+        self.outbound.push(delivery, may_hold);
+        self.keep_limits(turn);
+    }
+
+    /// Appends deliveries that went to the shelf without coming by.
+    pub fn shelve(&mut self, end: u64, added: Released, turn: &mut Turn) {
+        self.outbound.shelve(end, added);
+        self.keep_limits(turn);
+    }
+
+    fn keep_limits(&mut self, turn: &mut Turn) {
         if self.limits.on_full == OnFull::DropOldest {
             let Limits { queued_messages_max, queued_bytes_max, .. } = *self.limits;
             let is_durable = self.is_durable;

@@ -19,7 +19,7 @@ impl Store for Kept {
 }
 
 fn durable() -> World {
-    World::new(|_| {}, Committer::durable())
+    World::new(|_| {}, Committer::durable(u64::MAX))
 }
 
 /// Commits all that waits.

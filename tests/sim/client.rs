@@ -15,7 +15,7 @@ pub struct Link {
     pub attachment: Attachment,
     pub up: VecDeque<Bytes>,
     pub down: VecDeque<Bytes>,
-    pub has_will: bool,
+    pub will: Option<String>,
 }
 
 /// A message on its way from a publisher.
@@ -115,9 +115,14 @@ impl Client {
         }
     }
 
+    /// CONNACK came on this connection.
+    pub fn is_connected(&self) -> bool {
+        self.is_connected
+    }
+
     /// The connection is there; CONNACK is yet to come.
-    pub fn connected(&mut self, attachment: Attachment, has_will: bool) {
-        self.link = Some(Link { attachment, up: VecDeque::new(), down: VecDeque::new(), has_will });
+    pub fn connected(&mut self, attachment: Attachment, will: Option<String>) {
+        self.link = Some(Link { attachment, up: VecDeque::new(), down: VecDeque::new(), will });
         self.is_connected = false;
         self.in_flight.clear();
         self.aliases.clear();

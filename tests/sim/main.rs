@@ -1,10 +1,11 @@
 //! The deterministic simulation: one thread, a virtual clock, and from a seed the whole run.
 //!
-//! Persistent clients publish and subscribe through the real broker, session machine and codec, while links are cut,
-//! taken over, delayed and ended in order, and the store commits when the dice say so. In the end everything heals and
-//! drains, and the oracle compares what arrived with what was sent. `SIM_SEEDS=100000` for a long run, `SIM_SEED=n` to
+//! Persistent clients publish and subscribe through the real broker, session machine, codec and store, while links are
+//! cut, taken over, delayed and ended in order, and the store commits when the dice say so. The broker is killed and loses
+//! its power, writes and syncs fail, the disk fills up. In the end everything heals and drains, and the oracle compares what arrived with what was sent. `SIM_SEEDS=100000` for a long run, `SIM_SEED=n` to
 //! replay one.
 mod client;
+mod disk;
 mod world;
 
 use world::World;

@@ -1,121 +1,154 @@
 //! The engine that keeps the vow: every group of records is in the delivery log, synced, before `commit` returns.
 //!
-//! The log is the truth. Beside it the store keeps an [`Image`] of what the records add up to: what a restart would find.
-//! When the log has grown far beyond the image, the image is written to it once more, as records, and everything before
-//! is released; a small file remembers where that begins.
-mod checkpoint;
+//! Two parts, one truth. The log is the truth: what is in it has been promised. Beside it an [`Index`] of what the log
+//! holds since the last checkpoint is kept in memory, small, for messages stay in the log until they are read back.
+//! When the log grows too long, the [`Checkpointer`] takes its oldest part over into the cold state, in one batch with
+//! the place from which replay would begin then, and the log lets go of it. What was finished before that never leaves
+//! the log.
+mod checkpointer;
 mod encoding;
+mod index;
+mod line;
+mod opening;
+mod queue;
+mod shelf;
+mod spares;
+mod state;
+mod takeover;
 
-use super::image::Image;
-use super::log::{self, Group, Log, LogError, Lsn, Options};
-use super::{Record, Store, StoreError};
-use checkpoint::Checkpoint;
-use std::path::Path;
+pub use checkpointer::Checkpointer;
+pub use opening::Restored;
+
+use super::log::{Group, Log, LogError, Lsn};
+use super::{Record, Shelf, Store, StoreError};
+use shelf::Shared;
+use spares::Spares;
+use std::path::PathBuf;
 use std::sync::Arc;
+
+/// How a durable store is laid out.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Bytes of one segment of the log; no message may be longer than half of it.
+    pub segment_bytes: u64,
+    /// Bytes of the log above which its oldest part is taken over into the cold state.
+    pub log_bytes_max: u64,
+    /// Bytes of the log that one checkpoint takes over, about.
+    pub stride_bytes: u64,
+    /// A random number for a new log.
+    pub salt: u64,
+    /// Whether spare segments are made on a thread of their own, as they should but in a simulation.
+    pub spares_apart: bool,
+}
 
 pub struct DurableStore {
     log: Log,
-    image: Image,
-    checkpoint: Checkpoint,
+    shared: Arc<Shared>,
     group: Group,
-    /// Log bytes since the last checkpoint began.
-    begun: Lsn,
-    bytes_max: u64,
+    /// The number of each record's first record in the group.
+    numbers: Vec<usize>,
+    options: Options,
+    spares: Spares,
 }
 
-/// What was found on disk.
-pub struct Restored {
-    pub image: Image,
-    /// What was cut off as an unfinished write, in words; nothing acknowledged was in it.
-    pub discarded: Option<String>,
-    pub records: u64,
-}
-
-/// Bytes of one group when the image is written; bounds the frame.
-const SNAPSHOT_GROUP_BYTES: u64 = 4 << 20;
+/// Bytes of one group of the log, unless a single record is larger.
+const GROUP_BYTES: u64 = 8 << 20;
+/// How far behind the checkpoints may fall, in lengths of the log, before publishers have to wait.
+const BEHIND_MAX: u64 = 4;
 
 impl DurableStore {
-    /// Opens the store in `directory`, or makes it. `salt` is used only for a new one. `log_bytes_max` is how far the log
-    /// may grow beyond twice what is live before it is written anew.
-    pub fn open(directory: &Path, salt: u64, log_bytes_max: u64) -> Result<(Self, Restored), StoreError> {
-        let files = Arc::new(log::DiskFiles::create(directory).map_err(StoreError::Io)?);
-        let checkpoint = Checkpoint::in_directory(directory);
-        let from = checkpoint.read().map_err(StoreError::Io)?.unwrap_or(Lsn::START);
-        let mut image = Image::default();
-        let (log, recovery) = log::open(files, Options::new(salt), from, |_, bytes| {
-            image.apply(&encoding::decode(bytes)?);
-            Ok::<(), encoding::UnknownForm>(())
-        })?;
-        let discarded = recovery.discarded.as_ref().map(ToString::to_string);
-        let restored = Restored { image: image.clone(), discarded, records: recovery.records };
-        let store = Self { log, image, checkpoint, group: Group::new(), begun: from, bytes_max: log_bytes_max };
-        Ok((store, restored))
+    /// Where a directory keeps its cold state.
+    pub fn cold_directory(data_dir: &std::path::Path) -> PathBuf {
+        data_dir.join("state")
+    }
+
+    /// Reads back what is queued and retained, on any thread.
+    pub fn shelf(&self) -> Arc<dyn Shelf> {
+        self.shared.clone()
+    }
+
+    /// The one writer of the cold state; somebody has to run it.
+    pub fn checkpointer(&self) -> Checkpointer {
+        Checkpointer::new(self.shared.clone(), self.options.log_bytes_max)
     }
 
     /// Leaves the sign of an orderly end.
-    pub fn close(self) -> Result<(), StoreError> {
+    pub fn close(mut self) -> Result<(), StoreError> {
+        self.release()?;
         Ok(self.log.close()?)
     }
 
-    fn append(&mut self) -> Result<(), StoreError> {
-        if !self.group.is_empty() {
-            self.log.append(&mut self.group)?;
-            self.group.clear();
+    /// Room that the log takes.
+    pub fn log_bytes_on_disk(&self) -> u64 {
+        self.log.bytes_on_disk()
+    }
+
+    fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        let appended = self.log.append(&mut self.group)?;
+        let mut index = self.shared.index.lock();
+        for (record, number) in records.iter().zip(&self.numbers) {
+            index.apply(record, appended.lsn(*number).expect("each record of the group has its number"));
+        }
+        index.ended_group(appended.end());
+        if checkpointer::is_due(&index, self.options.log_bytes_max) {
+            self.shared.work.notify_one();
         }
         Ok(())
     }
 
-    fn is_overgrown(&self) -> bool {
-        let written = self.log.end().value().saturating_sub(self.begun.value());
-        written > self.bytes_max.saturating_add(2 * self.image.bytes())
-    }
-
-    /// Writes the image as records and releases the log before it.
-    fn write_anew(&mut self) -> Result<(), StoreError> {
-        let begun = self.log.end();
-        let image = std::mem::take(&mut self.image);
-        let mut result = Ok(());
-        image.records(&mut |record| {
-            if result.is_ok() {
-                self.group.push_with(|out| encoding::encode(&record, out));
-                if self.group.frame_bytes() > SNAPSHOT_GROUP_BYTES {
-                    result = self.append();
-                }
-            }
-        });
-        self.image = image;
-        result?;
-        self.append()?;
-        // IMPORTANT: the place is remembered, durably, before what it replaces is released.
-        self.checkpoint.write(begun).map_err(StoreError::Io)?;
-        self.begun = begun;
-        Ok(self.log.release_before(begun)?)
+    /// Lets go of what the last checkpoint took over.
+    fn release(&mut self) -> Result<(), StoreError> {
+        let checkpoint = self.shared.index.lock().checkpoint();
+        if checkpoint > self.log.oldest() {
+            self.log.release_before(checkpoint)?;
+        }
+        Ok(())
     }
 }
 
 impl Store for DurableStore {
     fn commit(&mut self, group: &[Record]) -> Result<(), StoreError> {
-        for record in group {
-            self.group.push_with(|out| encoding::encode(record, out));
-            if self.group.frame_bytes() > SNAPSHOT_GROUP_BYTES {
-                self.append()?;
+        let mut rest = group;
+        while !rest.is_empty() {
+            self.group.clear();
+            self.numbers.clear();
+            let mut taken = 0;
+            for record in rest {
+                self.numbers.push(encoding::push(record, &mut self.group));
+                taken += 1;
+                if self.group.frame_bytes() > GROUP_BYTES {
+                    break;
+                }
             }
+            let (now, later) = rest.split_at(taken);
+            self.append(now)?;
+            rest = later;
         }
-        self.append()?;
-        for record in group {
-            self.image.apply(record);
-        }
-        if self.is_overgrown() {
-            self.write_anew()?;
-        }
-        Ok(())
+        self.spares.tend(&mut self.log)?;
+        self.release()
     }
 
     fn rest(&mut self) -> Result<(), StoreError> {
-        if self.log.needs_spare() {
-            self.log.make_spare()?;
+        self.release()?;
+        self.spares.tend(&mut self.log)?;
+        match self.log.guard() {
+            // It can be said later as well.
+            Err(LogError::NoSpace { .. }) => Ok(()),
+            guarded => Ok(guarded?),
         }
-        Ok(self.log.guard()?)
+    }
+
+    fn is_short_of_space(&self) -> bool {
+        self.log.is_short_of_space()
+    }
+
+    fn is_behind(&self) -> bool {
+        let (log_bytes, _) = self.shared.index.lock().load();
+        log_bytes / BEHIND_MAX > self.options.log_bytes_max
+    }
+
+    fn bytes_written(&self) -> u64 {
+        self.log.end().value()
     }
 }
 
@@ -124,3 +157,21 @@ impl From<LogError> for StoreError {
         Self::Log(Box::new(error))
     }
 }
+
+/// A frame holds what half a segment may be long, and more.
+fn log_options(options: &Options) -> super::log::Options {
+    super::log::Options {
+        segment_bytes: options.segment_bytes,
+        frame_bytes_max: options.segment_bytes - 1024,
+        ..super::log::Options::new(options.salt)
+    }
+}
+
+impl Options {
+    pub fn new(salt: u64) -> Self {
+        Self { segment_bytes: 32 << 20, log_bytes_max: 128 << 20, stride_bytes: 8 << 20, salt, spares_apart: true }
+    }
+}
+
+/// Where replay begins in a store that has no checkpoint yet.
+const BEGINNING: Lsn = Lsn::START;

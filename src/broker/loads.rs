@@ -1,0 +1,222 @@
+//! Pages of queues on their way from the store's shelf: asked for by connections, and for shared deliveries that move.
+use super::{Batch, Broker, Slot};
+use crate::session::{Delivery, Shelved};
+use crate::store::{Page, Queued, Shelf, StoreError};
+use crate::types::{QoS, TopicFilter};
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Deliveries and bytes of one page.
+const PAGE_MESSAGES: usize = 512;
+const PAGE_BYTES: u64 = 1 << 20;
+/// The same while memory is short.
+const SMALL_PAGE_MESSAGES: usize = 64;
+const SMALL_PAGE_BYTES: u64 = 64 << 10;
+
+/// One page that is wanted. It goes through the committer, so that it is read after everything submitted before it.
+#[derive(Debug)]
+pub(super) struct Load {
+    pub slot: Arc<Slot>,
+    pub from: u64,
+    /// The visit of the client that it belongs to; it is of no use to another.
+    pub visit: u64,
+    pub purpose: Purpose,
+}
+
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// To be sent by the session's connection.
+    Connection,
+    /// What is there by this shared subscription goes to members that are connected.
+    Claim(TopicFilter),
+    /// The session is over: what is there by any shared subscription goes to other members.
+    Orphans,
+}
+
+impl Load {
+    pub fn for_connection(slot: &Arc<Slot>, from: u64) -> Self {
+        Self { slot: slot.clone(), from, visit: slot.visit(), purpose: Purpose::Connection }
+    }
+}
+
+/// Loads that may be served now.
+#[derive(Debug, Default)]
+pub(super) struct Loads {
+    /// Users: the committer (to append), the loader (to take). Held for a push or a swap.
+    waiting: Mutex<Waiting>,
+    ready: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    loads: VecDeque<Load>,
+    is_closed: bool,
+}
+
+impl Loads {
+    pub fn add(&self, loads: impl IntoIterator<Item = Load>) {
+        let mut waiting = self.waiting.lock();
+        waiting.loads.extend(loads);
+        if !waiting.loads.is_empty() {
+            self.ready.notify_one();
+        }
+    }
+
+    pub fn close(&self) {
+        self.waiting.lock().is_closed = true;
+        self.ready.notify_all();
+    }
+
+    fn take(&self) -> VecDeque<Load> {
+        std::mem::take(&mut self.waiting.lock().loads)
+    }
+
+    /// Waits for something to do; `None` once closed.
+    fn wait(&self) -> Option<VecDeque<Load>> {
+        let mut waiting = self.waiting.lock();
+        loop {
+            if waiting.is_closed {
+                return None;
+            }
+            if !waiting.loads.is_empty() {
+                return Some(std::mem::take(&mut waiting.loads));
+            }
+            self.ready.wait(&mut waiting);
+        }
+    }
+}
+
+impl Broker {
+    /// Serves pages until [`Broker::close_loads`], on a thread that may wait for the disk.
+    pub fn run_loads(&self, shelf: &dyn Shelf) -> Result<(), StoreError> {
+        while let Some(loads) = self.committer.loads.wait() {
+            for load in loads {
+                self.serve(shelf, load)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn close_loads(&self) {
+        self.committer.loads.close();
+    }
+
+    /// Serves the pages that are wanted now. False if there were none.
+    pub fn serve_loads(&self, shelf: &dyn Shelf) -> Result<bool, StoreError> {
+        let loads = self.committer.loads.take();
+        let any = !loads.is_empty();
+        for load in loads {
+            self.serve(shelf, load)?;
+        }
+        Ok(any)
+    }
+
+    fn serve(&self, shelf: &dyn Shelf, load: Load) -> Result<(), StoreError> {
+        if load.slot.visit() != load.visit {
+            return Ok(());
+        }
+        let (messages_max, bytes_max) = if self.committer.memory.has_room() {
+            (PAGE_MESSAGES, PAGE_BYTES)
+        } else {
+            (SMALL_PAGE_MESSAGES, SMALL_PAGE_BYTES)
+        };
+        let read = |from| shelf.page(load.slot.key, from, messages_max, bytes_max);
+        match &load.purpose {
+            Purpose::Connection => load.slot.loaded(load.visit, read(load.from)?),
+            // What an earlier page moved must be durable, or it would be moved twice.
+            Purpose::Claim(_) if !self.committer.is_committed(load.slot.moved()) => {
+                let mut batch = Batch::default();
+                batch.load(load);
+                self.committer.submit(batch, None);
+            }
+            Purpose::Claim(filter) => {
+                let page = read(load.from)?;
+                let next = page.next;
+                if self.move_claimed(&load.slot, load.visit, filter, page) {
+                    self.load_on(load, next);
+                }
+            }
+            Purpose::Orphans => {
+                let page = read(load.from)?;
+                let next = page.next;
+                let is_last = page.deliveries.is_empty();
+                self.in_house(|broker, house, batch| {
+                    for delivery in page.deliveries.into_iter().filter_map(shared_delivery) {
+                        // [MQTT-4.8.2-5]: what QoS 2 began ends with the session.
+                        house.redistribute(broker, delivery, load.slot.key, batch);
+                    }
+                });
+                if is_last {
+                    shelf.let_go(load.slot.key);
+                } else {
+                    self.load_on(load, next);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn load_on(&self, load: Load, from: u64) {
+        let mut batch = Batch::default();
+        batch.load(Load { from, ..load });
+        self.committer.submit(batch, None);
+    }
+
+    /// Moves what an absent member of a shared subscription has on the shelf to members that are there. True if there may
+    /// be more.
+    fn move_claimed(&self, slot: &Arc<Slot>, visit: u64, filter: &TopicFilter, page: Page) -> bool {
+        if page.deliveries.is_empty() {
+            return false;
+        }
+        let mut is_still_away = true;
+        let commit = self.in_house(|broker, house, batch| {
+            // Held while deliveries move, so that the client cannot come back and be sent them as well.
+            let mut inbox = slot.lock();
+            let Some(parked) = inbox.parked().filter(|_| slot.visit() == visit) else {
+                is_still_away = false;
+                return;
+            };
+            let mut turn = crate::session::Turn::default();
+            for queued in page.deliveries {
+                let Some(delivery) = shared_delivery(queued) else { continue };
+                let position = delivery.position.unwrap_or_default();
+                // QoS 2 stays with the receiver that began it [MQTT-4.8.2-4].
+                let may_move = position >= parked.sent_below() || delivery.qos == QoS::AtLeastOnce;
+                let is_claimed = delivery.share.as_deref() == Some(filter) && may_move;
+                let bytes = delivery.cost_bytes();
+                if is_claimed && house.redistribute(broker, delivery, slot.key, batch).is_none() {
+                    parked.finish_shelved(position, bytes, &mut turn);
+                }
+            }
+            drop(inbox);
+            slot.give_back(std::mem::take(&mut turn.released));
+            turn.changes.into_iter().for_each(|change| batch.change(slot.key, change));
+        });
+        slot.set_moved(commit);
+        is_still_away
+    }
+}
+
+fn shared_delivery(queued: Queued) -> Option<Delivery> {
+    match shelved(queued) {
+        Shelved::Delivery(delivery) => Some(delivery).filter(|delivery| delivery.share.is_some()),
+        Shelved::Received { .. } => None,
+    }
+}
+
+/// What the store read back, as the session takes it.
+pub(super) fn shelved(queued: Queued) -> Shelved {
+    match queued {
+        Queued::Received { position } => Shelved::Received { position },
+        Queued::Message { message, target } => Shelved::Delivery(Delivery {
+            message,
+            qos: target.qos,
+            retain: target.retain,
+            subscription_ids: target.subscription_ids,
+            position: Some(target.position),
+            share: target.share,
+            give_up_at: target.give_up_at,
+        }),
+    }
+}

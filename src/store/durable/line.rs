@@ -1,0 +1,353 @@
+//! The queue of one session as the store knows it: which positions are unfinished, and where their messages are.
+//!
+//! Positions below `below` are cold (in the cold state, or finished); the others are hot: each has its place in the
+//! log. What happens to cold positions is noted, and carried over with the next checkpoint.
+use crate::store::Target;
+use crate::store::image::QueueImage;
+use crate::store::log::Lsn;
+use crate::types::{Now, QoS, SessionKey, TopicFilter};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+#[derive(Debug, Default)]
+pub struct Line {
+    /// Whether the cold state may hold anything of this session.
+    pub is_cold: bool,
+    /// The first unfinished cold position, as far as is known.
+    head: u64,
+    /// The same as the cold state has it.
+    stored_head: u64,
+    below: u64,
+    /// What the cold state holds, as of the last checkpoint.
+    stored: Totals,
+    noted: BTreeMap<u64, Noted>,
+    /// The position of the first hot entry.
+    base: u64,
+    hot: VecDeque<Hot>,
+    /// What few deliveries have, by position.
+    extras: Option<Box<BTreeMap<u64, Extra>>>,
+}
+
+/// Unfinished deliveries, and what they cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub messages: u64,
+    pub bytes: u64,
+}
+
+impl Totals {
+    pub fn gain(&mut self, bytes: u64) {
+        self.messages += 1;
+        self.bytes += bytes;
+    }
+
+    /// Takes off what a delivery counted for, if it counted.
+    pub fn lose(&mut self, bytes: Option<u64>) {
+        if let Some(bytes) = bytes {
+            self.messages = self.messages.saturating_sub(1);
+            self.bytes = self.bytes.saturating_sub(bytes);
+        }
+    }
+}
+
+/// What became of a cold position since the last checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noted {
+    Received,
+    Done,
+}
+
+/// A hot position; small, for there may be millions.
+#[derive(Debug, Clone, Copy)]
+pub struct Hot {
+    pub lsn: u64,
+    bytes: u32,
+    state: State,
+    flags: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Queued,
+    Received,
+    Done,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Extra {
+    subscription_ids: Option<Arc<[u32]>>,
+    share: Option<Arc<TopicFilter>>,
+    give_up_at: Option<Now>,
+    /// The earlier of message expiry and giving up.
+    deadline: Option<Now>,
+}
+
+/// A hot position that is not finished.
+#[derive(Debug, Clone)]
+pub struct Survivor {
+    pub position: u64,
+    pub lsn: Lsn,
+    pub is_received: bool,
+    pub cost_bytes: u64,
+    pub target: Target,
+    pub deadline: Option<Now>,
+}
+
+/// A line as a checkpoint takes it over.
+#[derive(Debug)]
+pub struct Gathered {
+    pub session: SessionKey,
+    pub survivors: Vec<Survivor>,
+    pub noted: BTreeMap<u64, Noted>,
+    pub stored_head: u64,
+    pub head: u64,
+    /// The end of what was cold before, and after.
+    pub below: u64,
+    pub new_below: u64,
+    pub stored: Totals,
+}
+
+impl Line {
+    /// A line as the cold state has it.
+    pub fn restored(queue: &QueueImage) -> Self {
+        Self {
+            is_cold: true,
+            head: queue.head,
+            stored_head: queue.head,
+            below: queue.next_position,
+            base: queue.next_position,
+            stored: Totals { messages: queue.messages, bytes: queue.bytes },
+            ..Self::default()
+        }
+    }
+
+    pub fn image(&self) -> QueueImage {
+        let mut totals = self.stored;
+        let finished = totals.messages.min(self.noted.len() as u64 + (self.head - self.stored_head));
+        if let Some(average) = totals.bytes.checked_div(totals.messages) {
+            totals.messages -= finished;
+            totals.bytes -= average * finished;
+        }
+        for hot in self.hot.iter().filter(|hot| hot.state == State::Queued) {
+            totals.messages += 1;
+            totals.bytes += u64::from(hot.bytes);
+        }
+        let head = if self.head < self.below { self.head } else { self.base };
+        QueueImage { head, next_position: self.end(), messages: totals.messages, bytes: totals.bytes }
+    }
+
+    pub fn end(&self) -> u64 {
+        self.base + self.hot.len() as u64
+    }
+
+    /// The first unfinished cold position, as far as is known: what the cold state holds before it is finished.
+    pub fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// The end of what is cold.
+    pub fn below(&self) -> u64 {
+        self.below
+    }
+
+    pub fn stored_head(&self) -> u64 {
+        self.stored_head
+    }
+
+    /// Whether a cold position is known to be finished.
+    pub fn is_finished(&self, position: u64) -> bool {
+        position < self.head || self.noted.get(&position) == Some(&Noted::Done)
+    }
+
+    /// What has been noted of cold positions from `from` on.
+    pub fn noted_from(&self, from: u64) -> BTreeMap<u64, Noted> {
+        self.noted.range(from..).map(|(position, noted)| (*position, *noted)).collect()
+    }
+
+    /// Whether the next checkpoint has something to take over from this line.
+    pub fn is_dirty(&self) -> bool {
+        !self.hot.is_empty() || !self.noted.is_empty() || self.base != self.below || self.head != self.stored_head
+    }
+
+    /// Takes a delivery at the end. Returns its deadline, if it has one.
+    pub fn enqueue(&mut self, target: &Target, lsn: Lsn, cost_bytes: usize, expires_at: Option<Now>) -> Option<Now> {
+        if target.position < self.end() {
+            return None;
+        }
+        self.pad(target.position);
+        self.hot.push_back(Hot {
+            lsn: lsn.value(),
+            bytes: u32::try_from(cost_bytes).unwrap_or(u32::MAX),
+            state: State::Queued,
+            flags: target.qos as u8 | u8::from(target.retain) << 2,
+        });
+        let deadline = [expires_at, target.give_up_at].into_iter().flatten().min();
+        if deadline.is_some() || target.subscription_ids.is_some() || target.share.is_some() {
+            let extra = Extra {
+                subscription_ids: target.subscription_ids.clone(),
+                share: target.share.clone(),
+                give_up_at: target.give_up_at,
+                deadline,
+            };
+            self.extras.get_or_insert_default().insert(target.position, extra);
+        }
+        deadline
+    }
+
+    /// Finishes a position. Returns the deadline it had, if that is known here.
+    pub fn finish(&mut self, position: u64, destaging_below: u64) -> Option<Now> {
+        if position < self.below {
+            if position >= self.head {
+                self.noted.insert(position, Noted::Done);
+                self.advance_head();
+            }
+            return None;
+        }
+        if position >= self.end() {
+            self.pad(position + 1);
+        }
+        self.note_if_on_its_way(position, Noted::Done, destaging_below);
+        if let Some(hot) = self.hot_mut(position) {
+            hot.state = State::Done;
+        }
+        let extra = self.extras.as_mut().and_then(|extras| extras.remove(&position));
+        self.trim();
+        extra.and_then(|extra| extra.deadline)
+    }
+
+    pub fn receive(&mut self, position: u64, destaging_below: u64) {
+        if position < self.below {
+            if position >= self.head && self.noted.get(&position) != Some(&Noted::Done) {
+                self.noted.insert(position, Noted::Received);
+            }
+            return;
+        }
+        if self.hot_mut(position).is_some_and(|hot| hot.state == State::Queued) {
+            self.note_if_on_its_way(position, Noted::Received, destaging_below);
+            if let Some(hot) = self.hot_mut(position) {
+                hot.state = State::Received;
+            }
+        }
+    }
+
+    /// Hot positions from `from` on that are not finished, up to a number and a cost; and where to go on.
+    pub fn survivors(
+        &self,
+        session: SessionKey,
+        from: u64,
+        messages_max: usize,
+        bytes_max: u64,
+    ) -> (Vec<Survivor>, u64) {
+        let mut survivors = Vec::new();
+        let (mut bytes, mut position) = (0, from.max(self.base));
+        while position < self.end() && survivors.len() < messages_max && bytes < bytes_max {
+            if let Some(survivor) = self.survivor(session, position) {
+                bytes += survivor.cost_bytes;
+                survivors.push(survivor);
+            }
+            position += 1;
+        }
+        (survivors, position)
+    }
+
+    /// Takes over everything that was written before `below` in the log, and all that is noted.
+    pub fn gather(&mut self, session: SessionKey, below: Lsn) -> Gathered {
+        self.is_cold = true;
+        let moved = self.hot.partition_point(|hot| hot.lsn < below.value()) as u64;
+        let new_below = self.base + moved;
+        let survivors = (self.base..new_below).filter_map(|position| self.survivor(session, position)).collect();
+        Gathered {
+            session,
+            survivors,
+            noted: self.noted.clone(),
+            stored_head: self.stored_head,
+            head: self.head,
+            below: self.below,
+            new_below,
+            stored: self.stored,
+        }
+    }
+
+    /// The checkpoint is durable: what it gathered is cold now.
+    pub fn settle(&mut self, gathered: &Gathered, head: u64, stored: Totals) {
+        while self.base < gathered.new_below {
+            self.hot.pop_front();
+            if let Some(extras) = self.extras.as_mut() {
+                extras.remove(&self.base);
+            }
+            self.base += 1;
+        }
+        self.below = self.below.max(gathered.new_below);
+        self.stored_head = head;
+        self.head = self.head.max(head);
+        self.stored = stored;
+        self.noted.retain(|position, noted| *position >= head && gathered.noted.get(position) != Some(noted));
+        self.advance_head();
+        if self.extras.as_ref().is_some_and(|extras| extras.is_empty()) {
+            self.extras = None;
+        }
+        if self.hot.is_empty() {
+            self.hot = VecDeque::new();
+        }
+    }
+
+    fn survivor(&self, session: SessionKey, position: u64) -> Option<Survivor> {
+        let hot = self.hot.get(usize::try_from(position.checked_sub(self.base)?).ok()?)?;
+        if hot.state == State::Done {
+            return None;
+        }
+        let extra = self.extras.as_ref().and_then(|extras| extras.get(&position)).cloned().unwrap_or_default();
+        Some(Survivor {
+            position,
+            lsn: Lsn::new(hot.lsn),
+            is_received: hot.state == State::Received,
+            cost_bytes: u64::from(hot.bytes),
+            target: Target {
+                session,
+                position,
+                qos: QoS::from_bits(hot.flags & 0b11).unwrap_or_default(),
+                retain: hot.flags & 0b100 != 0,
+                subscription_ids: extra.subscription_ids,
+                share: extra.share,
+                give_up_at: extra.give_up_at,
+            },
+            deadline: extra.deadline,
+        })
+    }
+
+    /// A checkpoint under way may be about to make this position cold as it was before.
+    fn note_if_on_its_way(&mut self, position: u64, noted: Noted, destaging_below: u64) {
+        if self.hot_mut(position).is_some_and(|hot| hot.lsn < destaging_below && hot.state != State::Done) {
+            self.noted.insert(position, noted);
+        }
+    }
+
+    /// Makes the end at least `position`, with nothing to be sent before it.
+    fn pad(&mut self, position: u64) {
+        if self.hot.is_empty() {
+            self.base = self.base.max(position);
+        }
+        let lsn = self.hot.back().map_or(0, |hot| hot.lsn);
+        while self.end() < position {
+            self.hot.push_back(Hot { lsn, bytes: 0, state: State::Done, flags: 0 });
+        }
+    }
+
+    fn trim(&mut self) {
+        while self.hot.front().is_some_and(|hot| hot.state == State::Done) {
+            self.hot.pop_front();
+            self.base += 1;
+        }
+    }
+
+    fn advance_head(&mut self) {
+        while self.head < self.below && self.noted.get(&self.head) == Some(&Noted::Done) {
+            self.noted.remove(&self.head);
+            self.head += 1;
+        }
+    }
+
+    fn hot_mut(&mut self, position: u64) -> Option<&mut Hot> {
+        self.hot.get_mut(usize::try_from(position.checked_sub(self.base)?).ok()?)
+    }
+}
