@@ -1,36 +1,64 @@
 //! Acknowledged means on disk: what leaves only after its commit, and what waits for nothing.
 use crate::packets::*;
 use crate::peer::{World, mailbox_limits};
+use std::cell::RefCell;
+use std::ops::Deref;
+use std::sync::Arc;
 use vowmq::broker::{Committer, Counters};
-use vowmq::store::{Record, Store, StoreError};
+use vowmq::store::cold::MemoryCold;
+use vowmq::store::log::fault::FaultFiles;
+use vowmq::store::{DurableStore, Options, Record, Store, StoreError};
 use vowmq::types::{QoS, ReasonCode};
 
-/// Keeps the records of each commit for the test to look at.
-#[derive(Default)]
-struct Kept {
-    records: Vec<Record>,
+/// A broker with a store, and the records of each commit for the test to look at.
+struct Durable {
+    world: World,
+    store: RefCell<DurableStore>,
 }
 
-impl Store for Kept {
-    fn commit(&mut self, group: &[Record]) -> Result<(), StoreError> {
-        self.records.extend_from_slice(group);
-        Ok(())
+impl Deref for Durable {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
     }
 }
 
-fn durable() -> World {
-    World::new(|_| {}, Committer::durable(u64::MAX))
+struct Kept<'a> {
+    store: &'a mut DurableStore,
+    records: Vec<Record>,
 }
 
-/// Commits all that waits.
-fn commit(world: &World) -> Vec<Record> {
-    let mut store = Kept::default();
-    let counters = Counters::default();
-    while world.committer.commit_group(&mut store, mailbox_limits(), &counters).expect("this store never fails") {}
-    store.records
+impl Store for Kept<'_> {
+    fn commit(&mut self, group: &[Record]) -> Result<(), StoreError> {
+        self.records.extend_from_slice(group);
+        self.store.commit(group)
+    }
 }
 
-fn connected(world: &World, client_id: &str) -> crate::peer::Peer {
+fn durable() -> Durable {
+    let options = Options { segment_bytes: 64 << 10, spares_apart: false, ..Options::new(1) };
+    let files = Arc::new(FaultFiles::new(1, 4096));
+    let (store, _) = DurableStore::open_with(files, Arc::new(MemoryCold::default()), options).expect("a new store");
+    let world = World::new(|_| {}, Committer::durable(u64::MAX));
+    world.broker.set_shelf(store.shelf());
+    Durable { world, store: RefCell::new(store) }
+}
+
+/// Commits all that waits, and reads back what is wanted then.
+fn commit(durable: &Durable) -> Vec<Record> {
+    let mut store = durable.store.borrow_mut();
+    let shelf = store.shelf();
+    let mut kept = Kept { store: &mut store, records: Vec::new() };
+    let (broker, counters) = (&durable.world.broker, Counters::default());
+    let committer = &durable.world.committer;
+    while committer.commit_group(&mut kept, mailbox_limits(), &counters).expect("this store never fails")
+        || broker.serve_loads(&*shelf).expect("this store can be read")
+    {}
+    kept.records
+}
+
+fn connected(world: &Durable, client_id: &str) -> crate::peer::Peer {
     let mut client = world.connect(connect(client_id));
     assert_eq!(client.connack, None, "CONNACK waits for the session's record");
     assert!(!commit(world).is_empty());

@@ -25,7 +25,7 @@ pub struct Line {
     base: u64,
     hot: VecDeque<Hot>,
     /// What few deliveries have, by position.
-    extras: Option<Box<BTreeMap<u64, Extra>>>,
+    extras: BTreeMap<u64, Extra>,
 }
 
 /// Unfinished deliveries, and what they cost.
@@ -189,7 +189,7 @@ impl Line {
                 give_up_at: target.give_up_at,
                 deadline,
             };
-            self.extras.get_or_insert_default().insert(target.position, extra);
+            self.extras.insert(target.position, extra);
         }
         deadline
     }
@@ -210,7 +210,7 @@ impl Line {
         if let Some(hot) = self.hot_mut(position) {
             hot.state = State::Done;
         }
-        let extra = self.extras.as_mut().and_then(|extras| extras.remove(&position));
+        let extra = self.extras.remove(&position);
         self.trim();
         extra.and_then(|extra| extra.deadline)
     }
@@ -272,9 +272,7 @@ impl Line {
     pub fn settle(&mut self, gathered: &Gathered, head: u64, stored: Totals) {
         while self.base < gathered.new_below {
             self.hot.pop_front();
-            if let Some(extras) = self.extras.as_mut() {
-                extras.remove(&self.base);
-            }
+            self.extras.remove(&self.base);
             self.base += 1;
         }
         self.below = self.below.max(gathered.new_below);
@@ -283,9 +281,6 @@ impl Line {
         self.stored = stored;
         self.noted.retain(|position, noted| *position >= head && gathered.noted.get(position) != Some(noted));
         self.advance_head();
-        if self.extras.as_ref().is_some_and(|extras| extras.is_empty()) {
-            self.extras = None;
-        }
         if self.hot.is_empty() {
             self.hot = VecDeque::new();
         }
@@ -296,7 +291,7 @@ impl Line {
         if hot.state == State::Done {
             return None;
         }
-        let extra = self.extras.as_ref().and_then(|extras| extras.get(&position)).cloned().unwrap_or_default();
+        let extra = self.extras.get(&position).cloned().unwrap_or_default();
         Some(Survivor {
             position,
             lsn: Lsn::new(hot.lsn),
