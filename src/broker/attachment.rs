@@ -28,6 +28,8 @@ pub struct Attachment {
     scans: Scans,
     /// Bytes of deliveries that the session holds in memory though the store has them, as last told.
     held_bytes: u64,
+    /// The last read brought messages that the store keeps.
+    is_publisher: bool,
     /// CONNACK has left, so that deliveries may follow [MQTT-3.2.0-1].
     is_ready: bool,
 }
@@ -54,6 +56,7 @@ impl Attachment {
             committed: CommitSeq::default(),
             scans: Scans::default(),
             held_bytes: 0,
+            is_publisher: false,
             is_ready: false,
         };
         // Without anything to wait for, CONNACK leaves at once.
@@ -67,6 +70,7 @@ impl Attachment {
         packets: impl Iterator<Item = Result<Packet, Violation>>,
         now: Now,
     ) -> Result<(), Violation> {
+        self.is_publisher = false;
         let mut result = Ok(());
         for packet in packets {
             result = packet.and_then(|packet| self.session.handle_packet(packet, now, &mut self.turn));
@@ -86,6 +90,7 @@ impl Attachment {
         let is_held_up = held > 0 && self.broker.committer.is_congested();
         // 3.1.1 has no way to say that there is no room, so that its clients wait until there is; then they are nudged.
         let is_held_up = is_held_up || (!self.version().is_v5() && self.broker.committer.is_short_of_space());
+        let is_held_up = is_held_up || (self.is_publisher && self.broker.committer.is_behind());
         self.is_ready && held < HELD_RESPONSES_MAX && !is_held_up
     }
 
@@ -267,6 +272,7 @@ impl Attachment {
             self.outcomes.push(outcome);
         }
         self.asks = asks;
+        self.is_publisher |= batch.has_messages();
         for change in self.turn.changes.drain(..) {
             batch.change(self.slot.key, change);
         }

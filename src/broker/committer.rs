@@ -37,6 +37,11 @@ impl Batch {
         self.items.is_empty() && self.loads.is_empty()
     }
 
+    /// Whether the store has to keep messages of it.
+    pub(super) fn has_messages(&self) -> bool {
+        self.items.iter().any(|item| matches!(item, Item::Publish { .. }))
+    }
+
     pub(super) fn load(&mut self, load: Load) {
         self.loads.push(load);
         self.is_awaited = true;
@@ -150,6 +155,11 @@ impl Committer {
         self.is_short_of_space.load(Ordering::Relaxed)
     }
 
+    /// Whether the store has to put in order what it has, before it takes much more.
+    pub fn is_behind(&self) -> bool {
+        self.is_behind.load(Ordering::Relaxed)
+    }
+
     /// Whether everything up to this commit is durable.
     pub fn is_committed(&self, upto: CommitSeq) -> bool {
         self.committed.load(Ordering::Acquire) >= upto.0
@@ -180,7 +190,7 @@ impl Committer {
 
     /// Whether so much waits for the store that publishers have to wait.
     pub fn is_congested(&self) -> bool {
-        self.is_durable && (self.is_behind.load(Ordering::Relaxed) || self.queue.lock().bytes > CONGESTED_BYTES)
+        self.is_durable && self.queue.lock().bytes > CONGESTED_BYTES
     }
 
     /// Ends [`Self::run`] once everything submitted is committed.

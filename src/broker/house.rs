@@ -31,6 +31,11 @@ impl Broker {
         self.committer.submit(batch, None);
     }
 
+    /// Whether publishers have to wait for the disk: it is full, or what was taken in is not in order yet.
+    pub fn is_held_up(&self) -> bool {
+        self.committer.is_short_of_space() || self.committer.is_behind()
+    }
+
     /// Every connection looks at what it may do.
     pub fn nudge_all(&self) {
         for entry in &self.registry {

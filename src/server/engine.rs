@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// How often the store is asked for what has waited too long, and a full disk is tried again.
 const TICK: Duration = Duration::from_secs(1);
+/// How long an orderly end may take to put the log in order; the next start does what is left.
+const WIND_UP: Duration = Duration::from_secs(20);
 /// Deliveries given up at once.
 const DUE_MAX: usize = 1000;
 
@@ -89,6 +91,7 @@ impl Engine {
         let (broker, committer, remains) = (self.broker.clone(), self.committer.clone(), self.remains.clone());
         self.spawn("committer", move || {
             committer.run(&mut store, limits, &broker.counters)?;
+            store.wake_checkpointer();
             remains.lock().store = Some(store);
             Ok(())
         })?;
@@ -96,8 +99,15 @@ impl Engine {
         self.spawn("loader", move || broker.run_loads(&*shelf))?;
         let (broker, remains, is_stopping) = (self.broker.clone(), self.remains.clone(), self.is_stopping.clone());
         self.spawn("checkpointer", move || {
+            let mut was_held_up = false;
             while !is_stopping.load(Ordering::Relaxed) {
                 checkpoint(&mut checkpointer, &broker, clock)?;
+                // Publishers that were made to wait are told when they need not any more.
+                let is_held_up = broker.is_held_up();
+                if was_held_up && !is_held_up {
+                    broker.nudge_all();
+                }
+                was_held_up = is_held_up;
             }
             remains.lock().checkpointer = Some(checkpointer);
             Ok(())
@@ -127,7 +137,7 @@ impl Engine {
         let work = move || {
             let all_ended = self.threads.into_iter().map(JoinHandle::join).all(|ended| ended.is_ok());
             let Remains { store, checkpointer } = std::mem::take(&mut *self.remains.lock());
-            let finished = checkpointer.map_or(Ok(()), |mut checkpointer| checkpointer.finish());
+            let finished = checkpointer.map_or(Ok(()), |mut checkpointer| checkpointer.wind_up(WIND_UP));
             let finished = match finished {
                 // The next start replays the log instead.
                 Err(error) if error.is_full() => Ok(()),

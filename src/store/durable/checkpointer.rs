@@ -7,10 +7,13 @@ use crate::store::StoreError;
 use crate::store::cold::{Changes, ColdError, Space};
 use crate::types::{Now, SessionKey};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Cold positions noted as finished that are carried in memory at most.
 const NOTED_MAX: u64 = 500_000;
+
+/// Log bytes that a start may have to replay after an orderly end.
+const WOUND_UP_BYTES: u64 = 16 << 20;
 
 /// The one writer of the cold state.
 pub struct Checkpointer {
@@ -41,7 +44,24 @@ impl Checkpointer {
     /// Takes over everything that is in the log now.
     pub fn finish(&mut self) -> Result<(), StoreError> {
         let end = self.shared.index.lock().end();
-        self.take_over(end)
+        loop {
+            let below = self.shared.index.lock().next_milestone();
+            self.take_over(below.min(end))?;
+            if below >= end {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes over most of the log before an orderly end, so that the next start is quick; but not for longer than
+    /// `at_most`.
+    pub fn wind_up(&mut self, at_most: Duration) -> Result<(), StoreError> {
+        let began = Instant::now();
+        while self.shared.index.lock().load().0 > WOUND_UP_BYTES && began.elapsed() < at_most {
+            let below = self.shared.index.lock().next_milestone();
+            self.take_over(below)?;
+        }
+        Ok(())
     }
 
     /// Waits until there may be something to do.

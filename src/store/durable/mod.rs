@@ -54,7 +54,7 @@ pub struct DurableStore {
 /// Bytes of one group of the log, unless a single record is larger.
 const GROUP_BYTES: u64 = 8 << 20;
 /// How far behind the checkpoints may fall, in lengths of the log, before publishers have to wait.
-const BEHIND_MAX: u64 = 4;
+const BEHIND_MAX: u64 = 8;
 
 impl DurableStore {
     /// Where a directory keeps its cold state.
@@ -70,6 +70,11 @@ impl DurableStore {
     /// The one writer of the cold state; somebody has to run it.
     pub fn checkpointer(&self) -> Checkpointer {
         Checkpointer::new(self.shared.clone(), self.options.log_bytes_max)
+    }
+
+    /// Makes the checkpointer's thread look whether it is still wanted.
+    pub fn wake_checkpointer(&self) {
+        self.shared.work.notify_all();
     }
 
     /// Leaves the sign of an orderly end.

@@ -105,18 +105,17 @@ impl<'a> Takeover<'a> {
     fn take_line(&mut self, line: &Gathered, messages: &HashMap<Lsn, Shares>) -> Result<(u64, Totals), StoreError> {
         let session = line.session;
         let mut stored = if self.is_retry { self.stored_before(session)? } else { line.stored };
+        // Most lines have only grown: nothing of the cold state is read for them.
+        let mut is_read = line.head == line.stored_head && !self.is_retry;
         let mut from = queue::key(session, line.stored_head);
         let finished = queue::key(session, line.head);
-        loop {
+        while !is_read {
             let found = self.cold.range(Space::Queue, &from, &finished, AT_ONCE)?;
-            let is_all = found.len() < AT_ONCE;
+            is_read = found.len() < AT_ONCE;
             for (key, value) in found {
                 let position = queue::position_of(&key).map_err(ColdError::from)?;
                 stored.lose(self.drop_delivery(session, position, value)?);
                 from = queue::key(session, position + 1);
-            }
-            if is_all {
-                break;
             }
         }
         for (position, noted) in line.noted.range(line.head..) {
@@ -277,6 +276,9 @@ impl<'a> Takeover<'a> {
 
     /// The first position that stays, so that later scans need not pass what is deleted.
     fn head_of(&self, line: &Gathered) -> Result<u64, StoreError> {
+        if line.head == line.stored_head && line.head < line.below && line.noted.is_empty() && !self.is_retry {
+            return Ok(line.head);
+        }
         let end = queue::key(line.session, line.below);
         let mut from = queue::key(line.session, line.head);
         loop {
