@@ -13,7 +13,7 @@
 //! | 4..8 | bytes of the body, padding included | | 4..8 | crc32c of length and body |
 //! | 8..16 | position (LSN) of this frame | | 8.. | body |
 //! | 16..20 | number of records | | | |
-//! | 20..24 | kind: group 1, mark 2, seal 3, close 4 | | | |
+//! | 20..24 | kind: group 1, mark 2, seal 3, close 4, gap 5 | | | |
 //! | 24..28 | crc32c of the body | | | |
 //! | 28..32 | crc32c of the 28 bytes before | | | |
 //!
@@ -50,6 +50,7 @@ mod inspect;
 mod options;
 mod reader;
 mod recovery;
+mod salvage;
 mod segment;
 mod spare;
 mod walk;
@@ -64,5 +65,6 @@ pub use inspect::{Report, SegmentReport, inspect};
 pub use options::Options;
 pub use reader::Reader;
 pub use recovery::{Discarded, Recovery, open};
+pub use salvage::{GivenUp, Mended, Salvaged, salvage};
 pub use spare::{SpareDone, SpareWork};
 pub use writer::Log;
