@@ -51,6 +51,8 @@ counters! {
     /// `subscriptions_per_session_max` and other limits on subscriptions.
     subscriptions_refused: "subscriptions/refused",
     sessions_expired: "sessions/expired",
+    /// Pieces of the data directory that this start gave up as damaged. Above 0 somebody should look.
+    pieces_salvaged: "vow/salvaged",
 }
 
 impl Counters {

@@ -13,6 +13,7 @@ pub struct Config {
     /// 0 is one per core.
     pub worker_threads: usize,
     pub shutdown_grace_ms: u64,
+    pub storage: Storage,
     pub log: Log,
     pub limits: Limits,
     pub mqtt: Mqtt,
@@ -29,6 +30,7 @@ impl Default for Config {
             persistence: true,
             worker_threads: 0,
             shutdown_grace_ms: 5000,
+            storage: Storage::default(),
             log: Log::default(),
             limits: Limits::default(),
             mqtt: Mqtt::default(),
@@ -52,6 +54,27 @@ impl Listener {
         let here = [SocketAddr::from((Ipv4Addr::LOCALHOST, 1883)), SocketAddr::from((Ipv6Addr::LOCALHOST, 1883))];
         here.into_iter().map(|address| Self { address, allow_anonymous: true }).collect()
     }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Storage {
+    pub on_damage: OnDamage,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self { on_damage: OnDamage::Stop }
+    }
+}
+
+/// What a start does with a damaged data directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDamage {
+    Stop,
+    /// Repair it and go on, and tell.
+    Salvage,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

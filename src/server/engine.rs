@@ -2,8 +2,8 @@
 use super::{ServerError, settings};
 use crate::broker::{Broker, Committer, MailboxLimits};
 use crate::clock::{Clock, seed};
-use crate::config::Config;
-use crate::store::{DurableStore, Restored};
+use crate::config::{Config, OnDamage};
+use crate::store::{DurableStore, Restored, StoreError, data_dir};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -29,9 +29,10 @@ pub(super) fn start(config: &Config, clock: Clock) -> Result<(Arc<Broker>, Engin
         return Ok((Broker::new(settings, committer.clone()), Engine { committer, writer: None }));
     }
     let limits = settings.mailbox_limits;
-    let (store, restored) = DurableStore::open(&config.data_dir, seed(), LOG_BYTES_MAX)?;
+    let (store, restored, salvaged) = open(config)?;
     let committer = Arc::new(Committer::durable());
     let broker = Broker::new(settings, committer.clone());
+    broker.counters.pieces_salvaged.add(salvaged);
     let Restored { image, discarded, records } = restored;
     if let Some(discarded) = discarded {
         tracing::warn!("{discarded}; nothing that was acknowledged was in it");
@@ -52,6 +53,32 @@ pub(super) fn start(config: &Config, clock: Clock) -> Result<(Arc<Broker>, Engin
     Ok((broker, Engine { committer, writer: Some(writer) }))
 }
 
+/// Opens the store; the number is of the pieces that had to be given up for it.
+fn open(config: &Config) -> Result<(DurableStore, Restored, u64), StoreError> {
+    let directory = &config.data_dir;
+    let open = || {
+        data_dir::replay_from(directory)?;
+        DurableStore::open(directory, seed(), LOG_BYTES_MAX)
+    };
+    let damage = match (open(), config.storage.on_damage) {
+        (Err(error), OnDamage::Salvage) if error.is_damage() => error,
+        (opened, OnDamage::Stop | OnDamage::Salvage) => return opened.map(|(store, restored)| (store, restored, 0)),
+    };
+    tracing::warn!(%damage, "storage.on_damage is salvage: the data directory is repaired before the start");
+    let repaired = data_dir::repair(directory, seed())?;
+    for mended in &repaired.log.mended {
+        tracing::warn!("mended: {mended}");
+    }
+    for piece in &repaired.log.given_up {
+        tracing::warn!(records = piece.records, bytes = piece.bytes(), "given up: {piece}");
+    }
+    for quarantine in &repaired.quarantines {
+        tracing::warn!("what was there before the repair is in {}", quarantine.display());
+    }
+    let (store, restored) = open()?;
+    Ok((store, restored, repaired.log.given_up.len() as u64))
+}
+
 fn write(
     mut store: DurableStore,
     broker: Arc<Broker>,
@@ -68,7 +95,7 @@ fn write(
             std::process::exit(1);
         }
     };
-    thread.spawn(work).map_err(|source| ServerError::Store(crate::store::StoreError::Io(source)))
+    thread.spawn(work).map_err(|source| ServerError::Store(StoreError::Io(source)))
 }
 
 impl Engine {

@@ -1,4 +1,5 @@
 //! Durable state behind one seam (floor 2): groups of records go in, and are on disk when the call returns.
+pub mod data_dir;
 mod durable;
 mod image;
 pub mod log;
@@ -29,4 +30,21 @@ pub enum StoreError {
     Io(#[source] std::io::Error),
     #[error("the delivery log in data_dir: {0}")]
     Log(#[source] Box<log::LogError>),
+    /// The checkpoint is no position.
+    #[error(
+        "{}: damaged: it does not say where replay begins; run `{}`, which reads the whole log instead and loses nothing",
+        file.display(), log::RepairCommand::for_file(file)
+    )]
+    Checkpoint { file: std::path::PathBuf },
+}
+
+impl StoreError {
+    /// Whether [`data_dir::repair`] is for this.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Log(error) => error.is_damage(),
+            Self::Checkpoint { .. } => true,
+            Self::Io(_) => false,
+        }
+    }
 }

@@ -146,7 +146,10 @@ fn a_missing_segment_is_stepped_over() {
             // Where the end of the log is gone with its last segments, nothing can tell how many there were.
             let told: Vec<_> = groups
                 .iter()
-                .filter(|group| !is_gone((group[0].0.value() / 1024) as usize) || done.given_up.iter().any(|p| covers(p, group[0].0)))
+                .filter(|group| {
+                    !is_gone((group[0].0.value() / 1024) as usize)
+                        || done.given_up.iter().any(|p| covers(p, group[0].0))
+                })
                 .cloned()
                 .collect();
             check_repaired(&copy, &options, &told, &done, &case);

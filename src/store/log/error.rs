@@ -25,13 +25,13 @@ pub enum LogError {
     #[error(
         "{}: damaged at offset {offset} (log position {lsn}): {what}; acknowledged messages may be affected, so nothing \
          was changed: restore the file from a copy, or run `{}`, which gives up only what is damaged",
-        file.display(), Repair(file)
+        file.display(), RepairCommand::for_file(file)
     )]
     Damaged { file: PathBuf, offset: u64, lsn: Lsn, what: &'static str },
     /// A segment between others, or the one the log says it goes on in, is not there.
     #[error(
         "{}: missing, yet the log goes through it (position {lsn}); put the file back, or run `{}`, which goes on without it",
-        file.display(), Repair(file)
+        file.display(), RepairCommand::for_file(file)
     )]
     MissingSegment { file: PathBuf, lsn: Lsn },
     /// The segment was written by a later version.
@@ -44,7 +44,7 @@ pub enum LogError {
     #[error(
         "{}: the checkpoint is at log position {from}, but the log holds {oldest} to {end}; the log and the state beside \
          it are not of one time: restore both from the same copy, or run `{}`",
-        dir.display(), Repair(&dir.join("log"))
+        dir.display(), RepairCommand::for_file(&dir.join("log"))
     )]
     NotContained { dir: PathBuf, from: Lsn, oldest: Lsn, end: Lsn },
     /// The group is over [`Options::frame_bytes_max`](super::Options). Nothing was written.
@@ -67,13 +67,23 @@ pub enum LogError {
     Unwritten { lsn: Lsn, end: Lsn },
 }
 
-/// The command that repairs the directory a file is in.
-struct Repair<'a>(&'a Path);
+/// The command that repairs a directory, fit for a shell.
+#[derive(Debug)]
+pub struct RepairCommand<'a>(&'a Path);
 
-impl fmt::Display for Repair<'_> {
+impl<'a> RepairCommand<'a> {
+    /// For the directory that a file is in.
+    pub fn for_file(file: &'a Path) -> Self {
+        Self(file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+    }
+}
+
+impl fmt::Display for RepairCommand<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dir = self.0.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        write!(formatter, "vowmq data repair --data-dir {}", dir.display())
+        let dir = self.0.to_string_lossy();
+        let is_plain = dir.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+:,@%".contains(&byte));
+        let dir = if is_plain { dir } else { format!("'{}'", dir.replace('\'', "'\\''")).into() };
+        write!(formatter, "vowmq data repair --data-dir {dir}")
     }
 }
 

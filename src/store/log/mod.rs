@@ -57,7 +57,7 @@ mod walk;
 mod writer;
 
 pub use disk::DiskFiles;
-pub use error::LogError;
+pub use error::{LogError, RepairCommand};
 pub use file::{Entry, File, Files};
 pub use frame::Lsn;
 pub use group::{Appended, Group};
@@ -65,6 +65,7 @@ pub use inspect::{Report, SegmentReport, inspect};
 pub use options::Options;
 pub use reader::Reader;
 pub use recovery::{Discarded, Recovery, open};
+pub(super) use salvage::replace_beside;
 pub use salvage::{GivenUp, Mended, Salvaged, salvage};
 pub use spare::{SpareDone, SpareWork};
 pub use writer::Log;

@@ -111,9 +111,7 @@ impl Segment {
             HeaderFault::Short { bytes } => damaged(bytes as u64, "the file is too short for a segment header"),
             HeaderFault::NoHeader => damaged(0, "this is not the header of a log segment"),
             HeaderFault::Checksum => damaged(0, "the segment header does not match its checksum"),
-            HeaderFault::Newer { version } => {
-                LogError::NewerFormat { file: path(), version, known: FORMAT_VERSION }
-            }
+            HeaderFault::Newer { version } => LogError::NewerFormat { file: path(), version, known: FORMAT_VERSION },
             HeaderFault::Size => damaged(24, "the segment header names an impossible size"),
         })?;
         if header.base != base {

@@ -177,7 +177,8 @@ impl<'a> Walk<'a> {
         let number = self.segment;
         let segment = &self.chain[number];
         if segment.header.is_void {
-            let gap = Gap { segment: number, position: segment.header.base, end: segment.end(), lost: None, is_void: true };
+            let gap =
+                Gap { segment: number, position: segment.header.base, end: segment.end(), lost: None, is_void: true };
             return Ok(Slot::Gap(gap));
         }
         let bytes = self.window.bytes_at(self.files, segment, self.position, FRAME_HEADER_BYTES)?;

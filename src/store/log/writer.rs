@@ -205,7 +205,12 @@ impl Log {
     }
 
     fn plan_spare(&mut self) -> SpareWork {
-        let header = SegmentHeader { base: self.next_base(), bytes: self.options.segment_bytes, salt: self.salt, is_void: false };
+        let header = SegmentHeader {
+            base: self.next_base(),
+            bytes: self.options.segment_bytes,
+            salt: self.salt,
+            is_void: false,
+        };
         let released = self.free.pop();
         let recycled = released.is_some();
         self.temporary_number += 1;

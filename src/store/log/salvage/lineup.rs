@@ -127,12 +127,7 @@ impl Lineup {
     }
 
     /// What to do next; `None` when the files are one chain that holds `from`, as far as files go.
-    pub fn next_cure(
-        &self,
-        files: &dyn Files,
-        options: &Options,
-        from: Option<Lsn>,
-    ) -> Result<Option<Cure>, LogError> {
+    pub fn next_cure(&self, files: &dyn Files, options: &Options, from: Option<Lsn>) -> Result<Option<Cure>, LogError> {
         if let Some(cure) = self.misplaced().or_else(|| self.unreadable(options)) {
             return Ok(Some(cure));
         }
@@ -189,8 +184,11 @@ impl Lineup {
         let Candidate { base, file_bytes, .. } = self.candidates[number];
         let room = self.candidates.get(number + 1).map_or(u64::MAX - base, |next| next.base - base);
         let sizes = self.candidates.iter().filter_map(|found| found.header.ok()).filter(|header| !header.is_void);
-        let known: Vec<u64> =
-            sizes.map(|header| header.bytes).chain([options.segment_bytes, room]).filter(|size| *size <= room).collect();
+        let known: Vec<u64> = sizes
+            .map(|header| header.bytes)
+            .chain([options.segment_bytes, room])
+            .filter(|size| *size <= room)
+            .collect();
         let size = if known.contains(&file_bytes) { file_bytes } else { known.iter().copied().min().unwrap_or(0) };
         if size < SEGMENT_BYTES_MIN || file_bytes < SEGMENT_BYTES_MIN {
             return Some(Cure::Retire { name: name_of(base), what: "an unreadable file was taken out" });
@@ -323,9 +321,7 @@ fn salt_of(files: &dyn Files, candidates: &[Candidate], options: &Options) -> Re
                 Ok(header) if header.salt != salt || header.is_void => continue,
                 Ok(header) => SegmentHeader { bytes: header.bytes.min(candidate.file_bytes), ..header },
                 Err(_) if !are_said || candidate.file_bytes < SEGMENT_BYTES_MIN => continue,
-                Err(_) => {
-                    SegmentHeader { base: candidate.base, bytes: candidate.file_bytes, salt, is_void: false }
-                }
+                Err(_) => SegmentHeader { base: candidate.base, bytes: candidate.file_bytes, salt, is_void: false },
             };
             segments += 1;
             frames += candidate.read_as(files, header)?.frames;

@@ -142,6 +142,30 @@ pub fn salvage(files: Arc<dyn Files>, options: &Options, from: Option<Lsn>) -> R
     Err(LogError::Unrepairable { file, what: "each repair shows more damage; is the disk failing?" })
 }
 
+/// Puts another content into a file beside the log, in one step, with a copy of the old one kept; says where.
+pub(in crate::store) fn replace_beside(
+    files: Arc<dyn Files>,
+    name: &str,
+    content: &[u8],
+    what: &'static str,
+) -> Result<PathBuf, LogError> {
+    let lock = files.lock().map_err(LogError::io("lock", files.path("")))?;
+    let _lock = lock.ok_or_else(|| LogError::InUse { file: files.path("") })?;
+    remove_temporaries(&*files, &Survey::of(&*files)?)?;
+    let mut quarantine = Quarantine::new(files.clone());
+    quarantine.keep(&[name.to_owned()], &[Mended { file: files.path(name), what }.to_string()])?;
+    let new = temporary_name_of(0);
+    let put = || {
+        let file = files.create(&new)?;
+        write_full(&*file, content, 0)?;
+        file.sync_data()?;
+        files.replace(&new, name)?;
+        files.sync_dir()
+    };
+    put().map_err(LogError::io("replace", files.path(name)))?;
+    Ok(quarantine.path().expect("made to keep the old content"))
+}
+
 /// A repair under way.
 struct Repair<'a> {
     files: Arc<dyn Files>,
@@ -183,8 +207,11 @@ impl Repair<'_> {
     fn apply(&mut self, cure: &Cure) -> Result<(), LogError> {
         let given_up = cure.given_up(&*self.files);
         let mended = cure.mended(&*self.files);
-        let notes: Vec<_> =
-            given_up.iter().map(|piece| format!("given up: {piece}")).chain(mended.iter().map(Mended::to_string)).collect();
+        let notes: Vec<_> = given_up
+            .iter()
+            .map(|piece| format!("given up: {piece}"))
+            .chain(mended.iter().map(Mended::to_string))
+            .collect();
         self.quarantine.keep(&cure.changed(), &notes)?;
         let path = || self.files.path(&cure.name());
         self.carry_out(cure).map_err(LogError::making(path()))?;
@@ -204,7 +231,9 @@ impl Repair<'_> {
                 write_full(&*file, &header.encode(), 0)?;
                 file.sync_data()
             }
-            Cure::Extend { header, file_bytes, gap } => extend(&*files.open(&header.name())?, header, *file_bytes, *gap),
+            Cure::Extend { header, file_bytes, gap } => {
+                extend(&*files.open(&header.name())?, header, *file_bytes, *gap)
+            }
             Cure::Shorten { header } => shorten(&**files, header),
             Cure::Void { header } => {
                 let name = temporary_name_of(0);

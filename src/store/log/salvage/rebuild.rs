@@ -15,7 +15,13 @@ pub(super) fn header(
     let body_at = from + FRAME_HEADER_BYTES;
     // Only a frame without records is as short as this.
     if to == body_at {
-        return Ok(Some(FrameHeader { lsn, kind: Kind::Mark, body_bytes: 0, records: 0, body_crc: crc_at(segment.header.salt, lsn, &[]) }));
+        return Ok(Some(FrameHeader {
+            lsn,
+            kind: Kind::Mark,
+            body_bytes: 0,
+            records: 0,
+            body_crc: crc_at(segment.header.salt, lsn, &[]),
+        }));
     }
     let (Some(length), Ok(body_bytes)) = (to.checked_sub(body_at), u32::try_from(to - from)) else { return Ok(None) };
     let mut body = vec![0; usize::try_from(length).expect("a segment is within the memory's address space")];
