@@ -320,6 +320,38 @@ fn without_any_readable_header_only_frames_prove_the_log() {
     assert_eq!(files.content(name), before);
 }
 
+#[test]
+fn without_room_for_the_copy_nothing_is_changed() {
+    let (files, options, groups) = log_of(3, true);
+    let name = files.names()[0].clone();
+    let mut bytes = files.content(&name);
+    bytes[700] ^= 1;
+    files.put(&name, bytes.clone());
+    for room in [0, 100, 600, 1300] {
+        files.limit_bytes(4096 + room);
+        let Err(error) = repair(&files, &options) else { panic!("a copy of 1,024 bytes in {room}") };
+        assert!(error.to_string().contains("cannot keep a copy of what is damaged"), "{error}");
+        assert_eq!(files.content(&name), bytes);
+    }
+    files.limit_bytes(u64::MAX);
+    let done = repair(&files, &options).unwrap();
+    assert_eq!(files.dirs(), ["quarantine-1"], "what failed leaves nothing behind");
+    check_repaired(&files, &options, &groups, &done, "with room");
+}
+
+/// A segment that is found again after a repair went on without it.
+#[test]
+fn a_segment_put_back_takes_the_place_of_its_void() {
+    let (files, options, groups) = log_of(3, true);
+    let names = files.names();
+    let content = files.content(&names[1]);
+    files.take(&names[1]);
+    let done = repair(&files, &options).unwrap();
+    assert_eq!(done.given_up.len(), 1);
+    files.put(&names[1], content);
+    assert_eq!(open_all(&files, &options).unwrap().2, groups.concat());
+}
+
 /// A random log with random damage.
 fn damaged(seed: u64) -> (FaultFiles, Options, Vec<Records>) {
     let mut seeded = Seeded::new(seed);

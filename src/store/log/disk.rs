@@ -86,7 +86,11 @@ impl Files for DiskFiles {
     fn make_dir(&self, name: &str) -> io::Result<Option<Box<dyn Files>>> {
         let dir = self.dir.join(name);
         match fs::DirBuilder::new().mode(0o700).create(&dir) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if !dir.is_dir() || fs::read_dir(&dir)?.next().is_some() {
+                    return Ok(None);
+                }
+            }
             made => made?,
         }
         self.sync_dir()?;

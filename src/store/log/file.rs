@@ -34,7 +34,7 @@ pub trait Files: Send + Sync {
     /// Renames in one step over a file that exists; durable after [`Files::sync_dir`].
     fn replace(&self, from: &str, to: &str) -> io::Result<()>;
 
-    /// Makes a directory within this one, durably; `None` when the name is taken.
+    /// Makes a directory within this one, durably, or takes an empty one; `None` when the name is taken.
     fn make_dir(&self, name: &str) -> io::Result<Option<Box<dyn Files>>>;
 
     /// Removes a file; durable after [`Files::sync_dir`].

@@ -225,6 +225,15 @@ mod tests {
     }
 
     #[test]
+    fn a_gap_says_how_far_it_reaches_and_what_it_took() {
+        for lost in [None, Some(0), Some(7)] {
+            let gap = FrameHeader::gap(Lsn(4096), Lsn(8192), lost);
+            let read = FrameHeader::decode(&gap.encode(1), 1, Lsn(4096)).unwrap();
+            assert_eq!((read.kind, read.frame_bytes(), read.lost()), (Kind::Gap, 4096, lost));
+        }
+    }
+
+    #[test]
     fn records_that_do_not_add_up_are_an_error() {
         let mut body = Vec::new();
         for record in [&b"one"[..], b""] {

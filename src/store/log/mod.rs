@@ -17,6 +17,10 @@
 //! | 24..28 | crc32c of the body | | | |
 //! | 28..32 | crc32c of the 28 bytes before | | | |
 //!
+//! A *gap* is what a repair leaves of damage ([`salvage`]): its body, which may reach to the end of the segment, is to be
+//! stepped over, and its number of records says how many were lost (all ones: nobody knows). A *void* stands for a missing
+//! segment: a file of one header, of format 2, which says so.
+//!
 //! Every number is little-endian. Every checksum begins with the log's salt and the position of what it covers, so that
 //! stale bytes of a recycled segment never pass for live ones, nor a payload that imitates a frame. Behind each frame
 //! 32 zero bytes are written: the place of the next header is empty until its write has begun.

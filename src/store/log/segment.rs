@@ -184,3 +184,24 @@ impl Named {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_void_is_of_the_second_format() {
+        for (is_void, version, file_bytes) in [(false, 1, 4096), (true, 2, 512)] {
+            let header = SegmentHeader { base: 8192, bytes: 4096, salt: 5, is_void };
+            let bytes = header.encode();
+            assert_eq!(u32_at(&bytes, 8), version);
+            assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
+            assert_eq!(header.file_bytes(), file_bytes);
+            for at in 0..HEADER {
+                let mut spoilt = bytes;
+                spoilt[at] ^= 2;
+                assert!(SegmentHeader::decode(&spoilt).is_err(), "byte {at}");
+            }
+        }
+    }
+}

@@ -78,12 +78,14 @@ impl Directory {
         Ok(number)
     }
 
-    /// Whether the directory was made; not if the name is taken.
+    /// Whether the directory is there for the caller: new, or empty.
     pub fn make_dir(&mut self, name: &str) -> io::Result<bool> {
         if self.due(&[Fault::PowerFails])?.is_some() {
             return Err(input_output_error());
         }
-        Ok(self.dirs.insert(name.to_owned()))
+        let is_new = self.dirs.insert(name.to_owned());
+        let is_empty = !self.live.keys().any(|file| file.strip_prefix(name).is_some_and(|rest| rest.starts_with('/')));
+        Ok(is_new || is_empty)
     }
 
     /// Counts down the faults of this sort; the one that is due, if any.

@@ -9,24 +9,24 @@
 //! ends with everything synced; when a round finds nothing, the log opens. A crash at any moment leaves a directory that
 //! the next repair looks at like any other. Before a file is changed, a copy of it is in the quarantine, synced, with a
 //! note of what is about to be done.
+mod cure;
 mod frames;
 mod lineup;
 mod quarantine;
 mod rebuild;
+mod report;
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use self::lineup::{Cure, Lineup};
+use self::cure::Cure;
+use self::lineup::Lineup;
 use self::quarantine::Quarantine;
+pub use self::report::{GivenUp, Mended};
 use super::chain::{Survey, open_chain};
-use super::file::{File, Files, write_full};
-use super::frame::{FRAME_HEADER_BYTES, FrameHeader};
+use super::file::{Files, write_full};
 use super::recovery::remove_temporaries;
 use super::segment::{Segment, SegmentHeader, temporary_name_of};
-use super::spare::{SpareWork, write_zeros};
-use super::walk::Gap;
 use super::{LogError, Lsn, Options};
 
 /// A log does not come this far: what names a later position is not to be believed.
@@ -47,73 +47,6 @@ impl Salvaged {
     /// Whether there was nothing to repair.
     pub fn was_sound(&self) -> bool {
         self.given_up.is_empty() && self.mended.is_empty()
-    }
-}
-
-/// A part of the log that is given up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GivenUp {
-    pub file: PathBuf,
-    pub offset: u64,
-    /// The positions from the first, up to but not including the second.
-    pub from: Lsn,
-    pub to: Lsn,
-    /// The records in it, where a readable header counted them.
-    pub records: Option<u64>,
-    pub what: &'static str,
-}
-
-impl GivenUp {
-    pub fn bytes(&self) -> u64 {
-        self.to.value() - self.from.value()
-    }
-
-    /// A gap that is in the log already.
-    pub(super) fn at(files: &dyn Files, segment: &Segment, gap: &Gap) -> Self {
-        let what = if gap.is_void { "a missing segment" } else { "damage" };
-        Self::in_segment(files, &segment.header, (gap.position, gap.end), gap.lost, what)
-    }
-
-    fn in_segment(
-        files: &dyn Files,
-        header: &SegmentHeader,
-        (from, to): (u64, u64),
-        lost: Option<u32>,
-        what: &'static str,
-    ) -> Self {
-        Self {
-            file: files.path(&header.name()),
-            offset: from - header.base,
-            from: Lsn::new(from),
-            to: Lsn::new(to),
-            records: lost.map(u64::from),
-            what,
-        }
-    }
-}
-
-impl fmt::Display for GivenUp {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, offset, from, to, records, what } = self;
-        let bytes = self.bytes();
-        write!(formatter, "{}: {bytes} bytes from offset {offset} (log positions {from} to {to}), ", file.display())?;
-        match records {
-            Some(records) => write!(formatter, "{records} records: {what}"),
-            None => write!(formatter, "an unknown number of records: {what}"),
-        }
-    }
-}
-
-/// Something put right without loss.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mended {
-    pub file: PathBuf,
-    pub what: &'static str,
-}
-
-impl fmt::Display for Mended {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {}", self.file.display(), self.what)
     }
 }
 
@@ -214,41 +147,11 @@ impl Repair<'_> {
             .collect();
         self.quarantine.keep(&cure.changed(), &notes)?;
         let path = || self.files.path(&cure.name());
-        self.carry_out(cure).map_err(LogError::making(path()))?;
+        cure.carry_out(&self.files).map_err(LogError::making(path()))?;
         self.files.sync_dir().map_err(LogError::io("sync", self.files.path("")))?;
         self.done.given_up.extend(given_up);
         self.done.mended.extend(mended);
         Ok(())
-    }
-
-    fn carry_out(&self, cure: &Cure) -> std::io::Result<()> {
-        let files = &self.files;
-        match cure {
-            Cure::Rename { from, to } => files.rename(from, to),
-            Cure::Retire { name, .. } => files.remove(name),
-            Cure::Header { header } => {
-                let file = files.open(&header.name())?;
-                write_full(&*file, &header.encode(), 0)?;
-                file.sync_data()
-            }
-            Cure::Extend { header, file_bytes, gap } => {
-                extend(&*files.open(&header.name())?, header, *file_bytes, *gap)
-            }
-            Cure::Shorten { header } => shorten(&**files, header),
-            Cure::Void { header } => {
-                let name = temporary_name_of(0);
-                let file = files.create(&name)?;
-                write_full(&*file, &header.encode(), 0)?;
-                file.sync_data()?;
-                files.rename(&name, &header.name())
-            }
-            Cure::Fresh { header } => {
-                let name = temporary_name_of(0);
-                let work = SpareWork { files: files.clone(), name: name.clone(), recycled: false, header: *header };
-                work.make()?;
-                files.rename(&name, &header.name())
-            }
-        }
     }
 
     /// Puts frames right where they are.
@@ -270,37 +173,19 @@ impl Repair<'_> {
             }
         }
         self.quarantine.keep(&names, &notes)?;
-        for mend in mends {
+        for (number, mend) in mends.iter().enumerate() {
             let segment = &chain[mend.segment];
             let offset = segment.offset(mend.header.lsn.value());
             let path = || self.files.path(&segment.name());
             let bytes = mend.header.encode(segment.header.salt);
             write_full(&*segment.file, &bytes, offset).map_err(LogError::io("write", path()))?;
-            segment.file.sync_data().map_err(LogError::io("sync", path()))?;
+            // One sync for each file: whichever of its headers reach the disk, each is right by itself.
+            if mends.get(number + 1).is_none_or(|next| next.segment != mend.segment) {
+                segment.file.sync_data().map_err(LogError::io("sync", path()))?;
+            }
         }
         self.done.given_up.extend(given_up);
         self.done.mended.extend(mended);
         Ok(())
     }
-}
-
-/// Gives a file its full size again; `gap` is where what was cut off begins, if anything was.
-fn extend(file: &dyn File, header: &SegmentHeader, file_bytes: u64, gap: Option<u64>) -> std::io::Result<()> {
-    let mut from = file_bytes;
-    if let Some(position) = gap {
-        let gap = FrameHeader::gap(Lsn::new(position), Lsn::new(header.end()), None);
-        write_full(file, &gap.encode(header.salt), position - header.base)?;
-        // IMPORTANT: while the file is too short, a crash leaves damage to be seen. So the gap must be there first.
-        file.sync_data()?;
-        from = from.max(position - header.base + FRAME_HEADER_BYTES);
-    }
-    write_zeros(file, from, header.bytes)?;
-    file.sync_data()
-}
-
-/// Puts the part of a file that belongs to the log in its place.
-fn shorten(files: &dyn Files, header: &SegmentHeader) -> std::io::Result<()> {
-    let name = temporary_name_of(0);
-    quarantine::copy(&*files.open_to_read(&header.name())?, &*files.create(&name)?, header.bytes)?;
-    files.replace(&name, &header.name())
 }

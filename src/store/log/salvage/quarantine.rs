@@ -14,6 +14,8 @@ const NOTES: &str = "WHAT-IS-THIS.txt";
 pub(super) struct Quarantine {
     files: Arc<dyn Files>,
     place: Option<Place>,
+    /// Whether anything may have been changed of which it holds a copy.
+    is_needed: bool,
 }
 
 struct Place {
@@ -25,7 +27,7 @@ struct Place {
 
 impl Quarantine {
     pub fn new(files: Arc<dyn Files>) -> Self {
-        Self { files, place: None }
+        Self { files, place: None, is_needed: false }
     }
 
     pub fn path(&self) -> Option<PathBuf> {
@@ -35,11 +37,22 @@ impl Quarantine {
     /// Copies files that are about to be changed, unless this repair did so before, and writes down what is about to
     /// be done. All of it is synced when this returns.
     pub fn keep(&mut self, names: &[String], notes: &[String]) -> Result<(), LogError> {
+        let kept = self.try_keep(names, notes);
+        if kept.is_err() && !self.is_needed {
+            self.withdraw();
+        }
+        self.is_needed |= kept.is_ok();
         let path = self.path().unwrap_or_else(|| self.files.path("quarantine"));
-        self.try_keep(names, notes).map_err(|source| match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => LogError::NoSpace { file: path, source },
-            _ => LogError::Io { doing: "keep a copy of what is damaged", file: path, source },
-        })
+        kept.map_err(LogError::io("keep a copy of what is damaged", path))
+    }
+
+    /// Nothing was changed yet, so the copies are of no use, and take room, which may be what is lacking. If even this
+    /// fails, they stay.
+    fn withdraw(&self) {
+        let Some(place) = &self.place else { return };
+        for entry in place.dir.list().unwrap_or_default() {
+            let _ = place.dir.remove(&entry.name);
+        }
     }
 
     fn try_keep(&mut self, names: &[String], notes: &[String]) -> io::Result<()> {
@@ -47,10 +60,8 @@ impl Quarantine {
             Some(place) => place,
             empty => empty.insert(Place::make(&*self.files)?),
         };
-        for name in names {
-            if place.kept.contains(name) {
-                continue;
-            }
+        place.begin()?;
+        for name in names.iter().filter(|name| !place.kept.contains(*name)).collect::<Vec<_>>() {
             copy(&*self.files.open_to_read(name)?, &*place.dir.create(name)?, u64::MAX)?;
             place.kept.insert(name.clone());
         }
@@ -69,13 +80,18 @@ impl Place {
             }
         };
         let notes = dir.create(NOTES)?;
-        let mut place = Self { dir, kept: BTreeSet::new(), notes, notes_bytes: 0 };
-        place.note(
+        Ok(Self { dir, kept: BTreeSet::new(), notes, notes_bytes: 0 })
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        if self.notes_bytes > 0 {
+            return Ok(());
+        }
+        self.note(
             "Here is what vowmq found damaged in the data directory above, before it repaired it: each file byte for\n\
              byte, under its own name. Below is what was done, line by line; what is gone is marked \"given up\".\n\
              The broker never reads this. Remove it when the broker runs again and nobody misses what was given up.\n\n",
-        )?;
-        Ok(place)
+        )
     }
 
     fn note(&mut self, text: &str) -> io::Result<()> {
