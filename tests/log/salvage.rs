@@ -284,9 +284,12 @@ fn a_log_that_does_not_reach_its_checkpoint_goes_on_behind_it() {
     }
     let beyond = salvage(Arc::new(files.fork()), &options, Some(Lsn::new(u64::MAX)));
     assert!(matches!(beyond, Err(LogError::Unrepairable { .. })), "{beyond:?}");
-    let empty = FaultFiles::new(1, 512);
-    salvage(Arc::new(empty.clone()), &options, Some(Lsn::new(70_000))).unwrap();
-    open_from(Arc::new(empty), &options, Lsn::new(70_000)).unwrap();
+    for from in [512, 69_632, 70_000].map(Lsn::new) {
+        let empty = FaultFiles::new(1, 512);
+        let done = salvage(Arc::new(empty.clone()), &options, Some(from)).unwrap();
+        assert_eq!(done.given_up.len(), 1, "the whole log is gone: {done:?}");
+        open_from(Arc::new(empty), &options, from).unwrap();
+    }
 }
 
 #[test]

@@ -154,9 +154,10 @@ impl Lineup {
         };
         let headers: Vec<_> = self.candidates.iter().filter_map(|found| found.header.ok()).collect();
         let Some(first) = headers.first() else {
-            let base = sector_end(from);
+            // Room for a void in front: that the whole log is gone is told like any other loss.
+            let base = sector_end(from) + SEGMENT_HEADER_BYTES;
             let header = SegmentHeader { base, bytes: options.segment_bytes, salt: self.salt, is_void: false };
-            return (base > 0).then_some(Cure::Fresh { header });
+            return from.is_some_and(|from| from > Lsn::START).then_some(Cure::Fresh { header });
         };
         if let Some(pair) = headers.windows(2).find(|pair| pair[0].end() < pair[1].base) {
             return void(pair[0].end(), pair[1].base);
