@@ -8,6 +8,7 @@ pub mod broker;
 pub mod clock;
 pub mod codec;
 pub mod config;
+pub mod data;
 pub mod packet;
 pub mod routing;
 pub mod server;

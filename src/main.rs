@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 use vowmq::config::{Config, LogFormat, Mistake, Sources};
+use vowmq::data;
 
 /// VowMQ: an MQTT 3.1.1 and 5.0 broker whose acknowledgements are vows.
 #[derive(Debug, Parser)]
@@ -16,6 +17,7 @@ Examples:
   vowmq                                  serve with conf/vowmq.toml, or with the defaults if it is not there
   vowmq --config /etc/vowmq.toml         serve with this file
   vowmq check --config /etc/vowmq.toml   look for mistakes and print the settings in force
+  vowmq data check --data-dir data       look for damage and change nothing
   VOWMQ_LIMITS__PACKET_BYTES_MAX=65536 vowmq"
 )]
 struct Arguments {
@@ -42,6 +44,11 @@ struct Arguments {
 enum Command {
     /// Look for mistakes in the configuration and print the settings in force
     Check,
+    /// Look at the data directory, or repair it
+    Data {
+        #[command(subcommand)]
+        command: data::Command,
+    },
 }
 
 /// The configuration, or what was asked for, is wrong.
@@ -55,6 +62,7 @@ fn main() -> ExitCode {
     };
     match arguments.command {
         Some(Command::Check) => check(&config),
+        Some(Command::Data { command }) => data::run(&command, &config),
         None => serve(config),
     }
 }

@@ -57,6 +57,8 @@ counters! {
     groups: "vow/groups",
     /// Records in them.
     group_records: "vow/group/records",
+    /// Pieces of the data directory that this start gave up as damaged. Above 0 somebody should look.
+    pieces_salvaged: "vow/salvaged",
 }
 
 impl Counters {

@@ -7,4 +7,6 @@ mod settings;
 
 pub use layers::Sources;
 pub use mistake::Mistake;
-pub use settings::{Config, Limits, Listener, Log, LogFormat, Mqtt, OnFull, Queue, Refused, SharedStrategy, Sys};
+pub use settings::{
+    Config, Limits, Listener, Log, LogFormat, Mqtt, OnDamage, OnFull, Queue, Refused, SharedStrategy, Storage, Sys,
+};

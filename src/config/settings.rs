@@ -58,6 +58,33 @@ impl Listener {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+pub struct Storage {
+    pub on_damage: OnDamage,
+    /// MiB of queued messages that may be in memory on their way to connected clients; the rest is read back from disk.
+    pub memory_mib: u64,
+    /// MiB of the delivery log above which its oldest part is put in order.
+    pub log_mib: u64,
+    /// MiB of one file of the delivery log. A packet must fit in half of it.
+    pub segment_mib: u64,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self { on_damage: OnDamage::Stop, memory_mib: 256, log_mib: 128, segment_mib: 32 }
+    }
+}
+
+/// What a start does with a damaged data directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDamage {
+    Stop,
+    /// Repair it and go on, and tell.
+    Salvage,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Log {
     /// A level (error, warn, info, debug, trace), or directives such as `info,vowmq::server=debug`.
     pub level: String,
@@ -190,23 +217,6 @@ impl Default for Queue {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Storage {
-    /// MiB of queued messages that may be in memory on their way to connected clients; the rest is read back from disk.
-    pub memory_mib: u64,
-    /// MiB of the delivery log above which its oldest part is put in order.
-    pub log_mib: u64,
-    /// MiB of one file of the delivery log. A message must fit in half of it.
-    pub segment_mib: u64,
-}
-
-impl Default for Storage {
-    fn default() -> Self {
-        Self { memory_mib: 256, log_mib: 128, segment_mib: 32 }
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnFull {
@@ -256,6 +266,22 @@ impl Config {
             if value < least || value > most {
                 fault(key, format!("{value} is out of range"), &format!("choose a value from {least} to {most}"));
             }
+        }
+        let storage = &self.storage;
+        for (key, value, least, most) in [
+            ("storage.memory_mib", storage.memory_mib, 1, 1 << 20),
+            ("storage.log_mib", storage.log_mib, 1, 1 << 20),
+            ("storage.segment_mib", storage.segment_mib, 1, 2048),
+        ] {
+            if value < least || value > most {
+                fault(key, format!("{value} is out of range"), &format!("choose a value from {least} to {most} MiB"));
+            }
+        }
+        // Out of range is told above.
+        let half = usize::try_from(storage.segment_mib.min(2048) << 19).unwrap_or(usize::MAX);
+        if self.persistence && limits.packet_bytes_max > half {
+            let what = format!("{} bytes do not fit in half a file of the delivery log", limits.packet_bytes_max);
+            fault("limits.packet_bytes_max", what, "choose a smaller value, or a larger storage.segment_mib");
         }
         for (key, value) in [
             ("limits.connect_timeout_ms", limits.connect_timeout_ms),

@@ -2,8 +2,8 @@
 use super::{ServerError, settings};
 use crate::broker::{Broker, Committer, MailboxLimits};
 use crate::clock::{Clock, seed};
-use crate::config::Config;
-use crate::store::{Checkpointer, DurableStore, Restored, Shelf, StoreError};
+use crate::config::{Config, OnDamage};
+use crate::store::{Checkpointer, DurableStore, Restored, Shelf, StoreError, data_dir};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,9 +47,10 @@ pub(super) fn start(config: &Config, clock: Clock) -> Result<(Arc<Broker>, Engin
         return Ok((broker.clone(), Engine::of(broker, committer)));
     }
     let limits = settings.mailbox_limits;
-    let (store, restored) = DurableStore::open(&config.data_dir, settings::store(config))?;
+    let (store, restored, salvaged) = open(config)?;
     let committer = Arc::new(Committer::durable(config.storage.memory_mib << 20));
     let broker = Broker::new(settings, committer.clone());
+    broker.counters.pieces_salvaged.add(salvaged);
     let Restored { sessions, last_session, discarded, records } = restored;
     if let Some(discarded) = discarded {
         tracing::warn!("{discarded}; nothing that was acknowledged was in it");
@@ -72,6 +73,32 @@ pub(super) fn start(config: &Config, clock: Clock) -> Result<(Arc<Broker>, Engin
     let mut engine = Engine::of(broker.clone(), committer);
     engine.spawn_threads(store, shelf, limits, clock)?;
     Ok((broker, engine))
+}
+
+/// Opens the store; the number is of the pieces that had to be given up for it.
+fn open(config: &Config) -> Result<(DurableStore, Restored, u64), StoreError> {
+    let directory = &config.data_dir;
+    let open = || DurableStore::open(directory, settings::store(config));
+    let damage = match (open(), config.storage.on_damage) {
+        (Err(error), OnDamage::Salvage) if error.is_damage() => error,
+        (opened, OnDamage::Stop | OnDamage::Salvage) => return opened.map(|(store, restored)| (store, restored, 0)),
+    };
+    tracing::warn!(%damage, "storage.on_damage is salvage: the data directory is repaired before the start");
+    let repaired = data_dir::repair(directory, &settings::store(config))?;
+    for mended in &repaired.log.mended {
+        tracing::warn!("mended: {mended}");
+    }
+    for piece in &repaired.log.given_up {
+        tracing::warn!(records = piece.records, bytes = piece.bytes(), "given up: {piece}");
+    }
+    for quarantine in &repaired.quarantines {
+        tracing::warn!("what was there before the repair is in {}", quarantine.display());
+    }
+    let (store, restored) = open()?;
+    if repaired.has_lost_state {
+        tracing::warn!("given up: the state beside the log, which could not be read");
+    }
+    Ok((store, restored, repaired.given_up()))
 }
 
 impl Engine {

@@ -1,5 +1,6 @@
 //! Durable state behind one seam (floor 2): groups of records go in, and are on disk when the call returns.
 pub mod cold;
+pub mod data_dir;
 mod durable;
 mod image;
 pub mod log;
@@ -59,6 +60,15 @@ impl StoreError {
             Self::Io(_) => false,
             Self::Log(error) => matches!(**error, log::LogError::NoSpace { .. }),
             Self::Cold(error) => matches!(**error, cold::ColdError::NoSpace { .. }),
+        }
+    }
+
+    /// Whether [`data_dir::repair`] is for this.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Log(error) => error.is_damage(),
+            Self::Cold(error) => error.is_damage(),
+            Self::Io(_) => false,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use vowmq::store::log::{DiskFiles, LogError, Lsn, inspect};
+use vowmq::store::log::{DiskFiles, LogError, Lsn, inspect, salvage};
 
 use crate::support::{append, open_from, options};
 
@@ -76,13 +76,15 @@ fn a_newer_format_is_refused_by_name() {
     drop(open_from(files(dir.path()), &options, Lsn::START).unwrap());
     let path = dir.path().join("0000000000000000.log");
     let mut bytes = fs::read(&path).unwrap();
-    bytes[8] = 2;
+    bytes[8] = 3;
     let crc = crc32c::crc32c(&bytes[..508]);
     bytes[508..512].copy_from_slice(&crc.to_le_bytes());
     fs::write(&path, bytes).unwrap();
     let Err(error) = open_from(files(dir.path()), &options, Lsn::START) else { panic!("a newer format was read") };
-    assert!(matches!(error, LogError::NewerFormat { version: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, LogError::NewerFormat { version: 3, known: 2, .. }), "{error}");
     assert!(error.to_string().contains("start the newer version"), "{error}");
+    let refused = salvage(files(dir.path()), &options, Some(Lsn::START));
+    assert!(matches!(refused, Err(LogError::NewerFormat { .. })), "nor is it repaired by guessing: {refused:?}");
 }
 
 #[test]

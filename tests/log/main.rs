@@ -4,4 +4,5 @@ mod disk;
 mod faults;
 mod power;
 mod reader;
+mod salvage;
 mod support;

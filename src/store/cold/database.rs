@@ -58,7 +58,7 @@ impl Open {
             let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
             let mut keyspaces = Vec::with_capacity(Space::ALL.len());
             for space in Space::ALL {
-                keyspaces.push(database.keyspace(name(space), options)?);
+                keyspaces.push(database.keyspace(space.name(), options)?);
             }
             let keyspaces = keyspaces.try_into().unwrap_or_else(|_| unreachable!("one was made for each space"));
             Ok(Self { database, keyspaces })
@@ -107,18 +107,12 @@ impl Cold for Database {
         Ok(())
     }
 
+    fn path(&self) -> PathBuf {
+        self.path.clone()
+    }
+
     fn bytes_on_disk(&self) -> u64 {
         self.with("measure", |open| open.database.disk_space()).unwrap_or(0)
-    }
-}
-
-fn name(space: Space) -> &'static str {
-    match space {
-        Space::State => "state",
-        Space::Queue => "queue",
-        Space::Bodies => "bodies",
-        Space::Retained => "retained",
-        Space::Deadlines => "deadlines",
     }
 }
 
@@ -126,7 +120,7 @@ fn failed(path: &Path, doing: &'static str, error: fjall::Error) -> ColdError {
     let path = path.to_owned();
     match error {
         fjall::Error::Locked => ColdError::InUse { path },
-        fjall::Error::InvalidVersion(_) => ColdError::NewerFormat { path },
+        fjall::Error::InvalidVersion(Some(_)) => ColdError::NewerFormat { path },
         fjall::Error::Io(source) if is_full(&source) => ColdError::NoSpace { path, source },
         error => ColdError::Failed { path, doing, why: error.to_string() },
     }

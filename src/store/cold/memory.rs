@@ -74,6 +74,10 @@ impl Cold for MemoryCold {
         Ok(())
     }
 
+    fn path(&self) -> std::path::PathBuf {
+        "memory".into()
+    }
+
     fn bytes_on_disk(&self) -> u64 {
         self.entries.lock().iter().map(|((_, key), value)| (key.len() + value.len()) as u64).sum()
     }

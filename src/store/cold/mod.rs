@@ -3,10 +3,13 @@
 //! Nothing a client waits for is behind it: the log is the truth until a checkpoint says that this holds it as well.
 mod database;
 mod memory;
+mod view;
 
 pub use database::Database;
 pub use memory::{Failure, MemoryCold};
+pub use view::View;
 
+use super::log::RepairCommand;
 use bytes::Bytes;
 use std::path::PathBuf;
 
@@ -27,6 +30,16 @@ pub enum Space {
 
 impl Space {
     pub const ALL: [Self; 5] = [Self::State, Self::Queue, Self::Bodies, Self::Retained, Self::Deadlines];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::Queue => "queue",
+            Self::Bodies => "bodies",
+            Self::Retained => "retained",
+            Self::Deadlines => "deadlines",
+        }
+    }
 }
 
 /// Changes that become durable together, or not at all. The last one of a key counts.
@@ -70,6 +83,9 @@ pub trait Cold: Send + Sync {
     fn reopen(&self) -> Result<(), ColdError>;
 
     fn bytes_on_disk(&self) -> u64;
+
+    /// Where it is, for people to read.
+    fn path(&self) -> PathBuf;
 }
 
 pub type Entries = Vec<(Bytes, Bytes)>;
@@ -84,11 +100,35 @@ pub enum ColdError {
     /// The disk is full; nothing is lost, and it can be tried again.
     #[error("{}: no room for queued messages: {source}; free some disk space", path.display())]
     NoSpace { path: PathBuf, source: std::io::Error },
-    #[error("{}: cannot {doing}: {why}; look at the disk, or see `vowmq data check`", path.display())]
+    #[error("{}: cannot {doing}: {why}; look at the disk, and run `{}`", path.display(), RepairCommand::for_file(path))]
     Failed { path: PathBuf, doing: &'static str, why: String },
     /// A value passed its checksum and still makes no sense.
     #[error("queued messages on disk have a form that this version does not know; start the version that wrote them")]
     UnknownForm,
+}
+
+/// Reads every entry, and counts them by space.
+pub fn count(cold: &dyn Cold) -> Result<Vec<(&'static str, u64)>, ColdError> {
+    const AT_ONCE: usize = 1024;
+    let mut counts = Vec::with_capacity(Space::ALL.len());
+    for space in Space::ALL {
+        let (mut count, mut from) = (0, Vec::new());
+        loop {
+            let found = cold.range(space, &from, &[u8::MAX; 64], AT_ONCE)?;
+            let Some((last, _)) = found.last() else { break };
+            from = [last.as_ref(), &[0]].concat();
+            count += found.len() as u64;
+        }
+        counts.push((space.name(), count));
+    }
+    Ok(counts)
+}
+
+impl ColdError {
+    /// Whether what is on disk is not what was written.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Failed { doing: "open" | "read", .. } | Self::UnknownForm)
+    }
 }
 
 /// The smallest key above all that begin with `prefix`.

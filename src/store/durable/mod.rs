@@ -18,6 +18,7 @@ mod takeover;
 
 pub use checkpointer::Checkpointer;
 pub use opening::Restored;
+pub(super) use opening::{begin_at, replay_from};
 
 use super::log::{Group, Log, LogError, Lsn};
 use super::{Record, Shelf, Store, StoreError};
@@ -164,7 +165,7 @@ impl From<LogError> for StoreError {
 }
 
 /// A frame holds what half a segment may be long, and more.
-fn log_options(options: &Options) -> super::log::Options {
+pub(super) fn log_options(options: &Options) -> super::log::Options {
     super::log::Options {
         segment_bytes: options.segment_bytes,
         frame_bytes_max: options.segment_bytes - 1024,

@@ -6,7 +6,7 @@ use super::shelf::Shared;
 use super::spares::Spares;
 use super::{DurableStore, Options, log_options, state};
 use crate::store::StoreError;
-use crate::store::cold::{Cold, ColdError, Database, Space};
+use crate::store::cold::{Changes, Cold, ColdError, Database, Space};
 use crate::store::image::SessionImage;
 use crate::store::log::{self, Discarded, Files, Group, Log, Lsn, Recovery};
 use crate::types::{Message, SessionKey, TopicName};
@@ -100,6 +100,20 @@ impl DurableStore {
     }
 }
 
+/// Where replay begins.
+pub fn replay_from(cold: &dyn Cold) -> Result<Lsn, ColdError> {
+    let value = cold.get(Space::State, state::CHECKPOINT)?;
+    Ok(value.map(|value| state::to_number(&value)).transpose()?.map_or(super::BEGINNING, Lsn::new))
+}
+
+/// Makes a new cold state whose log begins late.
+pub fn begin_at(cold: &dyn Cold, oldest: Lsn) -> Result<(), ColdError> {
+    let mut changes = Changes::default();
+    changes.put(Space::State, state::FORMAT, state::number(state::FORMAT_VERSION));
+    changes.put(Space::State, state::CHECKPOINT, state::number(oldest.value()));
+    cold.commit(changes)
+}
+
 /// Reads what is small, and where the log goes on from there.
 fn read_state(cold: &dyn Cold, sessions: &mut BTreeMap<SessionKey, SessionImage>) -> Result<(Lsn, u64), StoreError> {
     let number = |key: &[u8]| -> Result<Option<u64>, StoreError> {
@@ -107,15 +121,17 @@ fn read_state(cold: &dyn Cold, sessions: &mut BTreeMap<SessionKey, SessionImage>
         Ok(value.map(|value| state::to_number(&value)).transpose().map_err(ColdError::from)?)
     };
     match number(state::FORMAT)? {
-        Some(version) if version > state::FORMAT_VERSION => return Err(ColdError::UnknownForm.into()),
+        Some(version) if version > state::FORMAT_VERSION => {
+            return Err(ColdError::NewerFormat { path: cold.path() }.into());
+        }
         Some(_) => {}
         None => {
-            let mut changes = crate::store::cold::Changes::default();
+            let mut changes = Changes::default();
             changes.put(Space::State, state::FORMAT, state::number(state::FORMAT_VERSION));
             cold.commit(changes)?;
         }
     }
-    let checkpoint = number(state::CHECKPOINT)?.map_or(super::BEGINNING, Lsn::new);
+    let checkpoint = replay_from(cold)?;
     let last_session = number(state::LAST_SESSION)?.unwrap_or(0);
     let mut from = state::session_prefix(SessionKey(1)).to_vec();
     loop {

@@ -23,6 +23,19 @@ impl DiskFiles {
         Ok(Self { dir: dir.to_path_buf() })
     }
 
+    /// Whether a process has taken the directory.
+    pub fn is_in_use(&self) -> io::Result<bool> {
+        let file = match fs::File::open(self.dir.join(LOCK)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            file => file?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(fs::TryLockError::WouldBlock) => Ok(true),
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     /// Names a directory that exists, and changes nothing.
     pub fn existing(dir: &Path) -> io::Result<Self> {
         fs::read_dir(dir)?;
@@ -64,6 +77,24 @@ impl Files for DiskFiles {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         fs::rename(self.dir.join(from), self.dir.join(to))
+    }
+
+    fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.dir.join(from), self.dir.join(to))
+    }
+
+    fn make_dir(&self, name: &str) -> io::Result<Option<Box<dyn Files>>> {
+        let dir = self.dir.join(name);
+        match fs::DirBuilder::new().mode(0o700).create(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if !dir.is_dir() || fs::read_dir(&dir)?.next().is_some() {
+                    return Ok(None);
+                }
+            }
+            made => made?,
+        }
+        self.sync_dir()?;
+        Ok(Some(Box::new(Self { dir })))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

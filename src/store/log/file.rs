@@ -31,6 +31,12 @@ pub trait Files: Send + Sync {
     /// Renames in one step; durable after [`Files::sync_dir`].
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
+    /// Renames in one step over a file that exists; durable after [`Files::sync_dir`].
+    fn replace(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Makes a directory within this one, durably, or takes an empty one; `None` when the name is taken.
+    fn make_dir(&self, name: &str) -> io::Result<Option<Box<dyn Files>>>;
+
     /// Removes a file; durable after [`Files::sync_dir`].
     fn remove(&self, name: &str) -> io::Result<()>;
 

@@ -42,6 +42,9 @@ pub(super) enum Kind {
     Seal,
     /// The same, left by an orderly end.
     Close,
+    /// A place where damage was given up by a repair; what is behind the header, up to the next frame, is no body and
+    /// counts for nothing. One that reaches to the end of the segment is its seal, too.
+    Gap,
 }
 
 impl Kind {
@@ -51,6 +54,7 @@ impl Kind {
             Self::Mark => 2,
             Self::Seal => 3,
             Self::Close => 4,
+            Self::Gap => 5,
         }
     }
 
@@ -60,6 +64,7 @@ impl Kind {
             2 => Some(Self::Mark),
             3 => Some(Self::Seal),
             4 => Some(Self::Close),
+            5 => Some(Self::Gap),
             _ => None,
         }
     }
@@ -103,6 +108,19 @@ impl FrameHeader {
             records: u32_at(bytes, 16),
             body_crc: u32_at(bytes, 24),
         })
+    }
+
+    /// The header of a gap from `lsn` to `end`, both within one segment and at least a header apart. `lost` is the
+    /// number of records in it, where that is known.
+    pub fn gap(lsn: Lsn, end: Lsn, lost: Option<u32>) -> Self {
+        let span = end.0 - lsn.0 - FRAME_HEADER_BYTES;
+        let body_bytes = u32::try_from(span).expect("a segment is below 4 GiB");
+        Self { lsn, kind: Kind::Gap, body_bytes, records: lost.unwrap_or(u32::MAX), body_crc: 0 }
+    }
+
+    /// How many records a gap took, where that is known.
+    pub fn lost(&self) -> Option<u32> {
+        (self.records != u32::MAX).then_some(self.records)
     }
 
     /// Header and body.
@@ -203,6 +221,15 @@ mod tests {
             let mut damaged = bytes;
             damaged[at] ^= 0x10;
             assert_eq!(FrameHeader::decode(&damaged, 99, Lsn(4096)), None, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_gap_says_how_far_it_reaches_and_what_it_took() {
+        for lost in [None, Some(0), Some(7)] {
+            let gap = FrameHeader::gap(Lsn(4096), Lsn(8192), lost);
+            let read = FrameHeader::decode(&gap.encode(1), 1, Lsn(4096)).unwrap();
+            assert_eq!((read.kind, read.frame_bytes(), read.lost()), (Kind::Gap, 4096, lost));
         }
     }
 

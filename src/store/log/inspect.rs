@@ -5,6 +5,7 @@ use super::chain::{Survey, check_neighbours, missing};
 use super::file::Files;
 use super::frame::{FrameHeader, Kind, RECORD_HEADER_BYTES, record_header};
 use super::recovery::{Discarded, miscounted};
+use super::salvage::GivenUp;
 use super::segment::{Segment, name_of};
 use super::walk::{Step, Walk};
 use super::{LogError, Lsn};
@@ -21,6 +22,8 @@ pub struct Report {
     pub closed: bool,
     /// A write at the end that is not whole, and that a start would discard.
     pub unfinished: Option<Discarded>,
+    /// What earlier repairs gave up.
+    pub gaps: Vec<GivenUp>,
     /// Everything for which a start would be refused.
     pub damage: Vec<LogError>,
     /// Room taken by files that wait to be used again, and by unfinished ones.
@@ -32,9 +35,12 @@ pub struct Report {
 pub struct SegmentReport {
     pub name: String,
     pub base: Lsn,
+    /// The size of the file.
     pub bytes: u64,
     pub frames: u64,
     pub records: u64,
+    /// What earlier repairs gave up of it.
+    pub gap_bytes: u64,
 }
 
 /// Reads the whole log and changes nothing. It takes no lock: beside a running broker the end may look unfinished.
@@ -95,9 +101,10 @@ fn walk_run(
     report.segments.extend(run.iter().map(|segment| SegmentReport {
         name: segment.name(),
         base: Lsn::new(segment.header.base),
-        bytes: segment.header.bytes,
+        bytes: segment.header.file_bytes(),
         frames: 0,
         records: 0,
+        gap_bytes: 0,
     }));
     let mut walk = Walk::new(files, run);
     let mut tail = None;
@@ -113,7 +120,12 @@ fn walk_run(
                     report.damage.push(miscounted(files, &run[number], &header));
                 }
             }
-            Step::Damage(damage) => report.damage.push(damage),
+            Step::Gap(gap) => {
+                tail = None;
+                report.segments[first + number].gap_bytes += gap.end - gap.position;
+                report.gaps.push(GivenUp::at(files, &run[number], &gap));
+            }
+            Step::Damage(damage) => report.damage.push(damage.error),
             Step::Missing { base } => {
                 // Between two runs it is noted already, and so is a segment that is there but cannot be read.
                 if last_run && survey.segments.iter().all(|found| found.base != base) {

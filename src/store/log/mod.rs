@@ -13,9 +13,13 @@
 //! | 4..8 | bytes of the body, padding included | | 4..8 | crc32c of length and body |
 //! | 8..16 | position (LSN) of this frame | | 8.. | body |
 //! | 16..20 | number of records | | | |
-//! | 20..24 | kind: group 1, mark 2, seal 3, close 4 | | | |
+//! | 20..24 | kind: group 1, mark 2, seal 3, close 4, gap 5 | | | |
 //! | 24..28 | crc32c of the body | | | |
 //! | 28..32 | crc32c of the 28 bytes before | | | |
+//!
+//! A *gap* is what a repair leaves of damage ([`salvage`]): its body, which may reach to the end of the segment, is to be
+//! stepped over, and its number of records says how many were lost (all ones: nobody knows). A *void* stands for a missing
+//! segment: a file of one header, of format 2, which says so.
 //!
 //! Every number is little-endian. Every checksum begins with the log's salt and the position of what it covers, so that
 //! stale bytes of a recycled segment never pass for live ones, nor a payload that imitates a frame. Behind each frame
@@ -50,13 +54,14 @@ mod inspect;
 mod options;
 mod reader;
 mod recovery;
+mod salvage;
 mod segment;
 mod spare;
 mod walk;
 mod writer;
 
 pub use disk::DiskFiles;
-pub use error::LogError;
+pub use error::{LogError, RepairCommand};
 pub use file::{Entry, File, Files};
 pub use frame::Lsn;
 pub use group::{Appended, Group};
@@ -64,5 +69,7 @@ pub use inspect::{Report, SegmentReport, inspect};
 pub use options::Options;
 pub use reader::Reader;
 pub use recovery::{Discarded, Recovery, open};
+pub(super) use salvage::move_aside;
+pub use salvage::{GivenUp, Mended, Salvaged, salvage};
 pub use spare::{SpareDone, SpareWork};
 pub use writer::Log;

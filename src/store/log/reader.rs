@@ -52,6 +52,9 @@ impl Reader {
         if lsn.value() >= segment.end() {
             return Err(self.damaged(&segment, lsn, "no segment holds this position"));
         }
+        if segment.header.is_void {
+            return Err(self.damaged(&segment, lsn, "a repair gave up this part of the log"));
+        }
         let read = self.read_in(&segment, lsn);
         // The segment may have been released, and overwritten, while it was read.
         if read.is_err() && self.shared.oldest() > lsn {

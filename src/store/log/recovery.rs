@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 
 use super::chain::{Survey, missing, open_chain};
 use super::file::{Files, read_full, write_full};
-use super::frame::{FrameHeader, Kind};
+use super::frame::{FRAME_HEADER_BYTES, FrameHeader, Kind};
 use super::reader::Shared;
 use super::segment::{Segment, SegmentHeader, temporary_name_of};
 use super::spare::SpareWork;
@@ -25,6 +25,8 @@ pub struct Recovery {
     /// Groups and records that were replayed.
     pub groups: u64,
     pub records: u64,
+    /// Parts that an earlier repair gave up, and that are stepped over.
+    pub gaps: u64,
     /// Whether the log was closed in order and nothing was begun since.
     pub closed: bool,
     /// What was found behind the last whole frame and dropped.
@@ -112,6 +114,7 @@ pub fn open<E: Into<Box<dyn Error + Send + Sync>>>(
     let recovery = Recovery {
         groups: replayed.groups,
         records: replayed.records,
+        gaps: replayed.gaps,
         closed: tail == Some(Kind::Close) && discarded.is_none(),
         discarded,
     };
@@ -128,6 +131,7 @@ pub fn open<E: Into<Box<dyn Error + Send + Sync>>>(
 struct Replayed {
     groups: u64,
     records: u64,
+    gaps: u64,
     last: Option<Last>,
     end: End,
 }
@@ -145,7 +149,7 @@ fn replay<E: Into<Box<dyn Error + Send + Sync>>>(
     on_record: &mut impl FnMut(Lsn, &[u8]) -> Result<(), E>,
 ) -> Result<Replayed, LogError> {
     let mut walk = Walk::new(files, chain);
-    let (mut groups, mut records, mut last) = (0, 0, None);
+    let (mut groups, mut records, mut gaps, mut last) = (0, 0, 0, None);
     loop {
         let segment = walk.segment();
         match walk.step()? {
@@ -161,9 +165,13 @@ fn replay<E: Into<Box<dyn Error + Send + Sync>>>(
                 }
                 groups += u64::from(records > before);
             }
-            Step::Damage(damage) => return Err(damage),
+            Step::Gap(gap) => {
+                gaps += 1;
+                last = (!gap.is_void).then(|| Last { header: gap.header(), segment });
+            }
+            Step::Damage(damage) => return Err(damage.error),
             Step::Missing { base } => return Err(missing(files, base)),
-            Step::End(end) => return Ok(Replayed { groups, records, last, end }),
+            Step::End(end) => return Ok(Replayed { groups, records, gaps, last, end }),
         }
     }
 }
@@ -182,14 +190,16 @@ pub(super) fn miscounted(files: &dyn Files, segment: &Segment, header: &FrameHea
 fn rewrite(files: &dyn Files, segment: &Segment, header: &FrameHeader) -> Result<(), LogError> {
     let path = || files.path(&segment.name());
     let offset = segment.offset(header.lsn.value());
-    let mut bytes = vec![0; usize::try_from(header.frame_bytes()).expect("read into memory a moment ago")];
+    // Of a gap only the header counts.
+    let length = if header.kind == Kind::Gap { FRAME_HEADER_BYTES } else { header.frame_bytes() };
+    let mut bytes = vec![0; usize::try_from(length).expect("read into memory a moment ago")];
     let read = read_full(&*segment.file, &mut bytes, offset).map_err(LogError::io("read", path()))?;
     write_full(&*segment.file, &bytes[..read], offset).map_err(LogError::io("write", path()))?;
     segment.file.sync_data().map_err(LogError::io("sync", path()))
 }
 
 fn first_segment(files: &Arc<dyn Files>, options: &Options) -> Result<Segment, LogError> {
-    let header = SegmentHeader { base: 0, bytes: options.segment_bytes, salt: options.salt };
+    let header = SegmentHeader { base: 0, bytes: options.segment_bytes, salt: options.salt, is_void: false };
     let name = temporary_name_of(0);
     let done = SpareWork { files: files.clone(), name: name.clone(), recycled: false, header }.run();
     let file = done.outcome?;
@@ -199,7 +209,7 @@ fn first_segment(files: &Arc<dyn Files>, options: &Options) -> Result<Segment, L
     Ok(Segment { header, file })
 }
 
-fn remove_temporaries(files: &dyn Files, survey: &Survey) -> Result<(), LogError> {
+pub(super) fn remove_temporaries(files: &dyn Files, survey: &Survey) -> Result<(), LogError> {
     for entry in &survey.temporary {
         remove(files, &entry.name)?;
     }

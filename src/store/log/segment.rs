@@ -9,7 +9,9 @@ use super::{LogError, Lsn};
 pub(super) const SEGMENT_HEADER_BYTES: u64 = 512;
 /// A segment holds its header, a seal, and something between them.
 pub(super) const SEGMENT_BYTES_MIN: u64 = SEGMENT_HEADER_BYTES * 2;
-pub(super) const FORMAT_VERSION: u32 = 1;
+/// The latest format this program reads. A void makes a segment of format 2, so that a program which would not step over
+/// it refuses the log; all others are of format 1.
+pub(super) const FORMAT_VERSION: u32 = 2;
 
 const HEADER: usize = SEGMENT_HEADER_BYTES as usize;
 const MAGIC: [u8; 8] = *b"VOWMQLOG";
@@ -21,13 +23,27 @@ pub(super) struct SegmentHeader {
     pub base: u64,
     pub bytes: u64,
     pub salt: u64,
+    /// Whether it only stands for a part of the log that a repair gave up: the file is this header and no more.
+    pub is_void: bool,
+}
+
+/// Why bytes are not the header of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HeaderFault {
+    Short { bytes: usize },
+    NoHeader,
+    Checksum,
+    Newer { version: u32 },
+    Size,
 }
 
 impl SegmentHeader {
     pub fn encode(&self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         bytes[0..8].copy_from_slice(&MAGIC);
-        bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        let version: u32 = if self.is_void { 2 } else { 1 };
+        bytes[8..12].copy_from_slice(&version.to_le_bytes());
+        bytes[12..16].copy_from_slice(&u32::from(self.is_void).to_le_bytes());
         bytes[16..24].copy_from_slice(&self.base.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.bytes.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.salt.to_le_bytes());
@@ -36,12 +52,45 @@ impl SegmentHeader {
         bytes
     }
 
+    /// The header in the first bytes of a file. Whether it belongs to this file is another question.
+    pub fn decode(bytes: &[u8]) -> Result<Self, HeaderFault> {
+        let Some(bytes) = bytes.get(..HEADER) else { return Err(HeaderFault::Short { bytes: bytes.len() }) };
+        if bytes[0..8] != MAGIC {
+            return Err(HeaderFault::NoHeader);
+        }
+        // Every format keeps the place of the checksum and of the version, so that each can tell a later one.
+        if u32_at(bytes, CRC_AT) != crc32c::crc32c(&bytes[..CRC_AT]) {
+            return Err(HeaderFault::Checksum);
+        }
+        let version = u32_at(bytes, 8);
+        if version > FORMAT_VERSION {
+            return Err(HeaderFault::Newer { version });
+        }
+        let is_void = version == 2 && u32_at(bytes, 12) == 1;
+        let header = Self { base: u64_at(bytes, 16), bytes: u64_at(bytes, 24), salt: Self::salt_in(bytes), is_void };
+        let least = if is_void { 1 } else { SEGMENT_BYTES_MIN };
+        if header.bytes < least || header.base.checked_add(header.bytes).is_none() {
+            return Err(HeaderFault::Size);
+        }
+        Ok(header)
+    }
+
+    /// What a header of at least 40 bytes says of the salt, whether it is whole or not.
+    pub fn salt_in(bytes: &[u8]) -> u64 {
+        u64_at(bytes, 32)
+    }
+
     pub fn name(&self) -> String {
         name_of(self.base)
     }
 
     pub fn end(&self) -> u64 {
         self.base + self.bytes
+    }
+
+    /// The size of the file.
+    pub fn file_bytes(&self) -> u64 {
+        if self.is_void { SEGMENT_HEADER_BYTES } else { self.bytes }
     }
 }
 
@@ -58,36 +107,25 @@ impl Segment {
         let damaged = |offset, what| LogError::Damaged { file: path(), offset, lsn: Lsn::new(base), what };
         let mut bytes = [0; HEADER];
         let read = read_full(&*file, &mut bytes, 0).map_err(LogError::io("read", path()))?;
-        if read < HEADER {
-            return Err(damaged(read as u64, "the file is too short for a segment header"));
-        }
-        if bytes[0..8] != MAGIC {
-            return Err(damaged(0, "this is not the header of a log segment"));
-        }
-        // Every format keeps the place of the checksum and of the version, so that each can tell a later one.
-        if u32_at(&bytes, CRC_AT) != crc32c::crc32c(&bytes[..CRC_AT]) {
-            return Err(damaged(0, "the segment header does not match its checksum"));
-        }
-        let version = u32_at(&bytes, 8);
-        if version > FORMAT_VERSION {
-            return Err(LogError::NewerFormat { file: path(), version, known: FORMAT_VERSION });
-        }
-        let header = SegmentHeader { base: u64_at(&bytes, 16), bytes: u64_at(&bytes, 24), salt: u64_at(&bytes, 32) };
+        let header = SegmentHeader::decode(&bytes[..read]).map_err(|fault| match fault {
+            HeaderFault::Short { bytes } => damaged(bytes as u64, "the file is too short for a segment header"),
+            HeaderFault::NoHeader => damaged(0, "this is not the header of a log segment"),
+            HeaderFault::Checksum => damaged(0, "the segment header does not match its checksum"),
+            HeaderFault::Newer { version } => LogError::NewerFormat { file: path(), version, known: FORMAT_VERSION },
+            HeaderFault::Size => damaged(24, "the segment header names an impossible size"),
+        })?;
         if header.base != base {
             return Err(damaged(16, "the segment belongs at another position; was the file renamed?"));
         }
-        if header.bytes < SEGMENT_BYTES_MIN || header.base.checked_add(header.bytes).is_none() {
-            return Err(damaged(24, "the segment header names an impossible size"));
-        }
-        if header.bytes != file_bytes {
+        if header.file_bytes() != file_bytes {
             return Err(damaged(24, "the file has not the size its header says; was it cut short?"));
         }
         Ok(Self { header, file })
     }
 
-    /// Where its first frame is.
+    /// Where its first frame is: for a void at its end, as there is none.
     pub fn first(&self) -> u64 {
-        self.header.base + SEGMENT_HEADER_BYTES
+        if self.header.is_void { self.end() } else { self.header.base + SEGMENT_HEADER_BYTES }
     }
 
     pub fn end(&self) -> u64 {
@@ -143,6 +181,27 @@ impl Named {
             "free" => Self::Free,
             "tmp" => Self::Temporary,
             _ => Self::Foreign,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_void_is_of_the_second_format() {
+        for (is_void, version, file_bytes) in [(false, 1, 4096), (true, 2, 512)] {
+            let header = SegmentHeader { base: 8192, bytes: 4096, salt: 5, is_void };
+            let bytes = header.encode();
+            assert_eq!(u32_at(&bytes, 8), version);
+            assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
+            assert_eq!(header.file_bytes(), file_bytes);
+            for at in 0..HEADER {
+                let mut spoilt = bytes;
+                spoilt[at] ^= 2;
+                assert!(SegmentHeader::decode(&spoilt).is_err(), "byte {at}");
+            }
         }
     }
 }

@@ -41,7 +41,7 @@ impl SpareWork {
         SpareDone { name: self.name, header: self.header, outcome }
     }
 
-    fn make(&self) -> io::Result<Arc<dyn File>> {
+    pub(super) fn make(&self) -> io::Result<Arc<dyn File>> {
         let file = if self.recycled { self.files.open(&self.name)? } else { self.files.create(&self.name)? };
         // The header, and the empty place of the first frame's header.
         let mut start = vec![0; (SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES) as usize];
@@ -55,7 +55,7 @@ impl SpareWork {
     }
 }
 
-fn write_zeros(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
+pub(super) fn write_zeros(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
     let zeros = vec![0; CHUNK_BYTES];
     let mut at = from;
     while at < to {

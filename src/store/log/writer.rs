@@ -101,7 +101,7 @@ impl Log {
     pub fn guard(&mut self) -> Result<(), LogError> {
         self.check_health()?;
         match self.tail {
-            Some(Kind::Group) => self.write_empty(Kind::Mark),
+            Some(Kind::Group | Kind::Gap) => self.write_empty(Kind::Mark),
             Some(Kind::Mark | Kind::Seal | Kind::Close) | None => Ok(()),
         }
     }
@@ -111,7 +111,7 @@ impl Log {
         self.check_health()?;
         match self.tail {
             Some(Kind::Close) => Ok(()),
-            Some(Kind::Group | Kind::Mark | Kind::Seal) | None => self.write_empty(Kind::Close),
+            Some(Kind::Group | Kind::Mark | Kind::Seal | Kind::Gap) | None => self.write_empty(Kind::Close),
         }
     }
 
@@ -127,7 +127,7 @@ impl Log {
 
     /// Room taken by segments, spares and released files.
     pub fn bytes_on_disk(&self) -> u64 {
-        let live: u64 = self.shared.segments.read().values().map(|segment| segment.header.bytes).sum();
+        let live: u64 = self.shared.segments.read().values().map(|segment| segment.header.file_bytes()).sum();
         let spare: u64 = self.spares.iter().map(|segment| segment.header.bytes).sum();
         let free: u64 = self.free.iter().map(|entry| entry.bytes).sum();
         live + spare + free
@@ -157,7 +157,8 @@ impl Log {
     }
 
     fn release_file(&mut self, header: &SegmentHeader) -> io::Result<()> {
-        if self.free.len() < self.options.spare_segments && header.bytes == self.options.segment_bytes {
+        let is_reusable = !header.is_void && header.bytes == self.options.segment_bytes;
+        if self.free.len() < self.options.spare_segments && is_reusable {
             let entry = Entry { name: free_name_of(header.base), bytes: header.bytes };
             self.files.rename(&header.name(), &entry.name)?;
             self.free.push(entry);
@@ -204,7 +205,12 @@ impl Log {
     }
 
     fn plan_spare(&mut self) -> SpareWork {
-        let header = SegmentHeader { base: self.next_base(), bytes: self.options.segment_bytes, salt: self.salt };
+        let header = SegmentHeader {
+            base: self.next_base(),
+            bytes: self.options.segment_bytes,
+            salt: self.salt,
+            is_void: false,
+        };
         let released = self.free.pop();
         let recycled = released.is_some();
         self.temporary_number += 1;
@@ -260,15 +266,20 @@ impl Log {
     /// Moves to a segment where a frame of this size fits.
     fn make_room(&mut self, frame_bytes: u64) -> Result<(), LogError> {
         while !self.current.fits(self.position, frame_bytes) {
-            if self.spares.is_empty() {
+            if self.spares.iter().all(|spare| spare.header.is_void) {
                 self.make_spare()?;
             }
             // IMPORTANT: the seal is synced before the first frame of the next segment is begun.
             self.write_recordless(Kind::Seal)?;
-            let next = self.spares.pop_front().expect("made above, if there was none");
-            self.shared.segments.write().insert(next.header.base, next.clone());
-            self.position = next.first();
-            self.current = next;
+            loop {
+                let next = self.spares.pop_front().expect("made above, if there was none");
+                self.shared.segments.write().insert(next.header.base, next.clone());
+                self.position = next.first();
+                self.current = next;
+                if !self.current.header.is_void {
+                    break;
+                }
+            }
             self.shared.end.store(self.position, Ordering::Release);
         }
         Ok(())

@@ -12,6 +12,8 @@ pub(super) struct Directory {
     pub contents: Vec<Content>,
     pub live: BTreeMap<String, usize>,
     pub durable: BTreeMap<String, usize>,
+    /// Directories within; made durable at once.
+    pub dirs: BTreeSet<String>,
     /// Changes of names since the last sync of the directory.
     pub unsynced: Vec<Change>,
     /// Faults to come, each with the number of operations of its sort to let pass.
@@ -49,6 +51,7 @@ impl Directory {
             contents: Vec::new(),
             live: BTreeMap::new(),
             durable: BTreeMap::new(),
+            dirs: BTreeSet::new(),
             unsynced: Vec::new(),
             faults: Vec::new(),
             counts: Counts::default(),
@@ -73,6 +76,16 @@ impl Directory {
         self.change(Change::Create(name.to_owned(), number))?;
         self.contents.push(Content::default());
         Ok(number)
+    }
+
+    /// Whether the directory is there for the caller: new, or empty.
+    pub fn make_dir(&mut self, name: &str) -> io::Result<bool> {
+        if self.due(&[Fault::PowerFails])?.is_some() {
+            return Err(input_output_error());
+        }
+        let is_new = self.dirs.insert(name.to_owned());
+        let is_empty = !self.live.keys().any(|file| file.strip_prefix(name).is_some_and(|rest| rest.starts_with('/')));
+        Ok(is_new || is_empty)
     }
 
     /// Counts down the faults of this sort; the one that is due, if any.

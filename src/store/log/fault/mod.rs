@@ -70,39 +70,43 @@ pub struct Counts {
 
 /// The directory. Clones are the same directory; [`FaultFiles::fork`] makes another one.
 #[derive(Clone)]
-pub struct FaultFiles(Arc<Mutex<Directory>>);
+pub struct FaultFiles {
+    directory: Arc<Mutex<Directory>>,
+    /// Before the names of files: a directory within the directory, and a slash.
+    prefix: String,
+}
 
 impl FaultFiles {
     /// An empty directory on a disk whose pages of this size reach it one by one.
     pub fn new(seed: u64, page_bytes: usize) -> Self {
-        Self(Arc::new(Mutex::new(Directory::new(seed, page_bytes))))
+        Self { directory: Arc::new(Mutex::new(Directory::new(seed, page_bytes))), prefix: String::new() }
     }
 
     /// A copy that goes its own way, unlocked.
     pub fn fork(&self) -> Self {
-        let mut copy = self.0.lock().clone();
+        let mut copy = self.directory.lock().clone();
         copy.locked = false;
-        Self(Arc::new(Mutex::new(copy)))
+        Self { directory: Arc::new(Mutex::new(copy)), prefix: self.prefix.clone() }
     }
 
     /// Lets `after` operations of the fault's sort pass and fails the next one.
     pub fn fail_after(&self, after: u64, fault: Fault) {
-        self.0.lock().faults.push((after, fault));
+        self.directory.lock().faults.push((after, fault));
     }
 
     /// Forgets the faults to come.
     pub fn heal(&self) {
-        self.0.lock().faults.clear();
+        self.directory.lock().faults.clear();
     }
 
     /// The size of the disk. Files that have grown keep their size.
     pub fn limit_bytes(&self, bytes_max: u64) {
-        self.0.lock().bytes_max = bytes_max;
+        self.directory.lock().bytes_max = bytes_max;
     }
 
     /// The process ends, as by SIGKILL: open files and the lock are gone, the system and its caches live on.
     pub fn kill_process(&self) {
-        let mut directory = self.0.lock();
+        let mut directory = self.directory.lock();
         directory.process += 1;
         directory.locked = false;
     }
@@ -110,35 +114,50 @@ impl FaultFiles {
     /// The power goes and comes back: of what was not synced, a random part is left.
     pub fn cut_power(&self) {
         self.kill_process();
-        self.0.lock().lose_unsynced();
+        self.directory.lock().lose_unsynced();
     }
 
     pub fn has_power(&self) -> bool {
-        self.0.lock().powered
+        self.directory.lock().powered
     }
 
     pub fn counts(&self) -> Counts {
-        self.0.lock().counts
+        self.directory.lock().counts
     }
 
+    /// The files of this directory, without those of directories in it.
     pub fn names(&self) -> Vec<String> {
-        self.0.lock().live.keys().cloned().collect()
+        let directory = self.directory.lock();
+        directory.live.keys().filter_map(|name| self.own(name)).map(str::to_owned).collect()
+    }
+
+    /// The directories made in this one.
+    pub fn dirs(&self) -> Vec<String> {
+        self.directory.lock().dirs.iter().filter_map(|name| self.own(name)).map(str::to_owned).collect()
+    }
+
+    fn own<'a>(&self, name: &'a str) -> Option<&'a str> {
+        name.strip_prefix(&self.prefix).filter(|name| !name.contains('/'))
+    }
+
+    fn full(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
     }
 
     /// The live content of a file that exists.
     pub fn content(&self, name: &str) -> Vec<u8> {
-        let directory = self.0.lock();
+        let directory = self.directory.lock();
         directory.contents[directory.live[name]].live.clone()
     }
 
     /// Puts a file there, durably, or replaces it.
     pub fn put(&self, name: &str, bytes: Vec<u8>) {
-        self.0.lock().put(name, bytes);
+        self.directory.lock().put(name, bytes);
     }
 
     /// Takes a file away, durably.
     pub fn take(&self, name: &str) {
-        let mut directory = self.0.lock();
+        let mut directory = self.directory.lock();
         directory.live.remove(name);
         directory.durable.remove(name);
     }
@@ -150,56 +169,73 @@ impl FaultFiles {
 
 impl Files for FaultFiles {
     fn path(&self, name: &str) -> PathBuf {
-        PathBuf::from("memory").join(name)
+        PathBuf::from("memory").join(self.full(name))
     }
 
     fn list(&self) -> io::Result<Vec<Entry>> {
-        let directory = self.0.lock();
+        let directory = self.directory.lock();
         directory.check_power()?;
         let bytes = |number: usize| directory.contents[number].live.len() as u64;
-        Ok(directory.live.iter().map(|(name, &number)| Entry { name: name.clone(), bytes: bytes(number) }).collect())
+        let entries = directory.live.iter().filter_map(|(name, &number)| Some((self.own(name)?, number)));
+        Ok(entries.map(|(name, number)| Entry { name: name.to_owned(), bytes: bytes(number) }).collect())
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        let mut directory = self.0.lock();
-        if directory.live.contains_key(name) {
+        let mut directory = self.directory.lock();
+        let name = self.full(name);
+        if directory.live.contains_key(&name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let content = directory.create(name)?;
+        let content = directory.create(&name)?;
         Ok(self.handle(&directory, content, true))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        let directory = self.0.lock();
+        let directory = self.directory.lock();
         directory.check_power()?;
-        let content = *directory.live.get(name).ok_or(io::ErrorKind::NotFound)?;
+        let content = *directory.live.get(&self.full(name)).ok_or(io::ErrorKind::NotFound)?;
         Ok(self.handle(&directory, content, true))
     }
 
     fn open_to_read(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        let directory = self.0.lock();
+        let directory = self.directory.lock();
         directory.check_power()?;
-        let content = *directory.live.get(name).ok_or(io::ErrorKind::NotFound)?;
+        let content = *directory.live.get(&self.full(name)).ok_or(io::ErrorKind::NotFound)?;
         Ok(self.handle(&directory, content, false))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let mut directory = self.0.lock();
+        let mut directory = self.directory.lock();
         directory.counts.renames += 1;
-        assert!(!directory.live.contains_key(to), "{to} would be lost");
-        directory.change(Change::Rename(from.to_owned(), to.to_owned()))
+        let (from, to) = (self.full(from), self.full(to));
+        assert!(!directory.live.contains_key(&to), "{to} would be lost");
+        directory.change(Change::Rename(from, to))
+    }
+
+    fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut directory = self.directory.lock();
+        directory.counts.renames += 1;
+        directory.change(Change::Rename(self.full(from), self.full(to)))
+    }
+
+    fn make_dir(&self, name: &str) -> io::Result<Option<Box<dyn Files>>> {
+        let name = self.full(name);
+        if !self.directory.lock().make_dir(&name)? {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Self { directory: self.directory.clone(), prefix: format!("{name}/") })))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.0.lock().change(Change::Remove(name.to_owned()))
+        self.directory.lock().change(Change::Remove(self.full(name)))
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        self.0.lock().sync_names()
+        self.directory.lock().sync_names()
     }
 
     fn lock(&self) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
-        let mut directory = self.0.lock();
+        let mut directory = self.directory.lock();
         directory.check_power()?;
         if directory.locked {
             return Ok(None);
@@ -217,7 +253,7 @@ struct Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut directory = self.files.0.lock();
+        let mut directory = self.files.directory.lock();
         if directory.process == self.process {
             directory.locked = false;
         }
@@ -234,7 +270,7 @@ struct FaultFile {
 
 impl FaultFile {
     fn directory(&self) -> parking_lot::MutexGuard<'_, Directory> {
-        let directory = self.files.0.lock();
+        let directory = self.files.directory.lock();
         assert_eq!(directory.process, self.process, "a file was used after its process ended");
         directory
     }
