@@ -9,6 +9,7 @@ pub mod clock;
 pub mod codec;
 pub mod config;
 pub mod data;
+pub mod dump;
 pub mod packet;
 pub mod routing;
 pub mod server;

@@ -424,6 +424,68 @@ fn a_start_may_salvage_and_raises_the_alarm() {
 
 /// What a crash leaves at the end is never a reason not to start.
 #[test]
+fn what_is_kept_is_exported_beside_the_broker_and_imported_elsewhere() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = start(&directory, "");
+    let mut client = Client::connect(&broker);
+    client.retain("one", "the first payload");
+    client.retain("two", "the second payload");
+    let exported = told(&data(&directory, &["export", "--to", "backup.jsonl"]), 0);
+    assert_eq!(exported, "backup.jsonl: written\n");
+    let lines = fs::read_to_string(directory.path().join("backup.jsonl")).unwrap();
+    assert!(lines.starts_with("{\"type\":\"begin\",\"format\":1,"), "{lines}");
+    assert!(lines.contains("\"topic\":\"one\",\"payload\":\"the first payload\""), "{lines}");
+    assert!(lines.trim_end().ends_with("\"retained\":2}"), "{lines}");
+    // What comes later is not in it.
+    client.retain("three", "the third payload");
+    drop(broker);
+
+    // The broker is dead, so that the command opens the directory itself.
+    let again = told(&data(&directory, &["export"]), 0);
+    assert!(again.contains("the third payload"), "{again}");
+    let into = |name: &str, directory: &TempDir| {
+        let mut command = program(directory);
+        command.args(["data", "import", "--from", "backup.jsonl", "--data-dir", name]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        spawn(&mut command).wait_with_output().unwrap()
+    };
+    let refused = told(&into("data", &directory), 1);
+    assert!(refused.contains("data: holds sessions or messages already"), "{refused}");
+    let imported = told(&into("elsewhere", &directory), 0);
+    assert!(imported.contains("2 retained messages read from backup.jsonl"), "{imported}");
+    fs::remove_dir_all(directory.path().join("data")).unwrap();
+    fs::rename(directory.path().join("elsewhere"), directory.path().join("data")).unwrap();
+    let broker = start(&directory, "");
+    assert_eq!(Client::connect(&broker).message("two"), "the second payload");
+}
+
+#[test]
+fn an_export_that_is_none_is_told_with_its_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let begin = "{\"type\":\"begin\",\"format\":1,\"vowmq\":\"0\"}";
+    for (text, expected) in [
+        ("", "it ends at line 0 without its end line: it was cut short"),
+        ("hello", "line 1: expected value at line 1 column 1"),
+        ("{\"type\":\"end\",\"sessions\":1,\"messages\":0,\"retained\":0}", "line 1: the counts do not match"),
+        ("{\"type\":\"begin\",\"format\":9,\"vowmq\":\"9\"}", "written in format 9"),
+        (&format!("{begin}\n{{\"type\":\"received\",\"position\":1}}"), "line 2: a message without a session before it"),
+        (
+            &format!("{begin}\n{{\"type\":\"retained\",\"topic\":\"a/#\",\"payload\":\"\",\"qos\":1,\"retain\":true}}"),
+            "line 2: \"a/#\" is no topic name",
+        ),
+    ] {
+        let file = directory.path().join("text");
+        fs::write(&file, text).unwrap();
+        let name = format!("data-{}", expected.len());
+        let mut command = program(&directory);
+        command.args(["data", "import", "--from", "text", "--data-dir", &name]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let refused = told(&spawn(&mut command).wait_with_output().unwrap(), 1);
+        assert!(refused.starts_with("vowmq: text: ") && refused.contains(expected), "{refused}");
+    }
+}
+
+#[test]
 fn a_torn_tail_is_no_damage() {
     let directory = tempfile::tempdir().unwrap();
     let path = small_log(&directory);

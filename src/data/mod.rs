@@ -1,11 +1,13 @@
 //! What an operator does with a data directory while no client is there: look at it, repair it (floor 4).
 mod check;
+mod export;
 mod repair;
 
 use crate::config::Config;
 use crate::store::StoreError;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// A command on the data directory.
@@ -19,6 +21,18 @@ pub enum Command {
     },
     /// Keep a copy of what is damaged, and make the broker start again without it. Exit code 0: done, 1: could not
     Repair,
+    /// Write sessions, queues and retained messages as JSON lines, as they are at one moment; beside a running broker too
+    Export {
+        /// The file to write, in one step [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+    /// Read what `export` wrote into a data directory that is new or holds nothing
+    Import {
+        /// The file to read [default: standard input]
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
+    },
 }
 
 /// Carries out a command and says what came of it.
@@ -27,6 +41,8 @@ pub fn run(command: &Command, config: &Config) -> ExitCode {
     let done = match command {
         Command::Check { json } => check::run(directory, *json),
         Command::Repair => repair::run(directory),
+        Command::Export { to } => export::export(directory, to.as_deref()),
+        Command::Import { from } => export::import(directory, from.as_deref()),
     };
     done.unwrap_or_else(|failure| {
         eprintln!("vowmq: {failure}");

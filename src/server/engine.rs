@@ -1,14 +1,16 @@
 //! The store behind the broker: opened before anything listens, written by one thread, closed after everything else.
+use super::control::{Control, Exports};
 use super::{ServerError, settings};
 use crate::broker::{Broker, Committer, MailboxLimits};
 use crate::clock::{Clock, seed};
 use crate::config::{Config, OnDamage};
-use crate::store::{Checkpointer, DurableStore, Restored, Shelf, StoreError, data_dir};
+use crate::dump;
+use crate::store::{Checkpointer, DurableStore, ExportError, Restored, Shelf, StoreError, data_dir};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often the store is asked for what has waited too long, and a full disk is tried again.
 const TICK: Duration = Duration::from_secs(1);
@@ -24,6 +26,8 @@ pub(super) struct Engine {
     /// Left by the threads as they end, to close the store with.
     remains: Arc<Mutex<Remains>>,
     is_stopping: Arc<AtomicBool>,
+    exports: Exports,
+    control: Option<Control>,
 }
 
 #[derive(Default)]
@@ -71,7 +75,10 @@ pub(super) fn start(config: &Config, clock: Clock) -> Result<(Arc<Broker>, Engin
         "acknowledged means synced to disk"
     );
     let mut engine = Engine::of(broker.clone(), committer);
-    engine.spawn_threads(store, shelf, limits, clock)?;
+    let checkpointer = store.checkpointer();
+    let wake = checkpointer.waker();
+    engine.spawn_threads(store, checkpointer, shelf, limits, clock)?;
+    engine.control = Control::open(&config.data_dir, engine.exports.clone(), wake);
     Ok((broker, engine))
 }
 
@@ -104,31 +111,34 @@ fn open(config: &Config) -> Result<(DurableStore, Restored, u64), StoreError> {
 impl Engine {
     fn of(broker: Arc<Broker>, committer: Arc<Committer>) -> Self {
         let (threads, remains, is_stopping) = (Vec::new(), Arc::default(), Arc::default());
-        Self { broker, committer, threads, remains, is_stopping }
+        Self { broker, committer, threads, remains, is_stopping, exports: Exports::default(), control: None }
     }
 
     fn spawn_threads(
         &mut self,
         mut store: DurableStore,
+        mut checkpointer: Checkpointer,
         shelf: Arc<dyn Shelf>,
         limits: MailboxLimits,
         clock: Clock,
     ) -> Result<(), ServerError> {
-        let mut checkpointer = store.checkpointer();
+        let wake = checkpointer.waker();
         let (broker, committer, remains) = (self.broker.clone(), self.committer.clone(), self.remains.clone());
         self.spawn("committer", move || {
             committer.run(&mut store, limits, &broker.counters)?;
-            store.wake_checkpointer();
+            wake();
             remains.lock().store = Some(store);
             Ok(())
         })?;
         let broker = self.broker.clone();
         self.spawn("loader", move || broker.run_loads(&*shelf))?;
         let (broker, remains, is_stopping) = (self.broker.clone(), self.remains.clone(), self.is_stopping.clone());
+        let exports = self.exports.clone();
         self.spawn("checkpointer", move || {
             let mut was_held_up = false;
             while !is_stopping.load(Ordering::Relaxed) {
                 checkpoint(&mut checkpointer, &broker, clock)?;
+                serve_exports(&mut checkpointer, &exports)?;
                 // Publishers that were made to wait are told when they need not any more.
                 let is_held_up = broker.is_held_up();
                 if was_held_up && !is_held_up {
@@ -157,14 +167,15 @@ impl Engine {
     }
 
     /// Writes what is left, puts it in order so that the next start is quick, and closes the store.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
+        drop(self.control.take());
         self.is_stopping.store(true, Ordering::Relaxed);
         self.committer.close();
         self.broker.close_loads();
         let work = move || {
             let all_ended = self.threads.into_iter().map(JoinHandle::join).all(|ended| ended.is_ok());
             let Remains { store, checkpointer } = std::mem::take(&mut *self.remains.lock());
-            let finished = checkpointer.map_or(Ok(()), |mut checkpointer| checkpointer.wind_up(WIND_UP));
+            let finished = checkpointer.map_or(Ok(()), wind_up);
             let finished = match finished {
                 // The next start replays the log instead.
                 Err(error) if error.is_full() => Ok(()),
@@ -179,6 +190,29 @@ impl Engine {
             Ok((false, _)) | Err(_) => tracing::error!("a thread of the store was lost"),
         }
     }
+}
+
+/// Puts the log in order, so that the next start is quick.
+fn wind_up(mut checkpointer: Checkpointer) -> Result<(), StoreError> {
+    let began = Instant::now();
+    while checkpointer.wind_up()? && began.elapsed() < WIND_UP {}
+    Ok(())
+}
+
+/// Writes the exports that were asked for.
+fn serve_exports(checkpointer: &mut Checkpointer, exports: &Exports) -> Result<(), StoreError> {
+    let waiting = std::mem::take(&mut *exports.lock());
+    for stream in waiting {
+        match dump::write(checkpointer, stream) {
+            Ok(()) => tracing::info!("everything was exported through the control socket"),
+            Err(ExportError::Sink(error)) => tracing::warn!(%error, "whoever asked for an export did not take it"),
+            Err(ExportError::Store(error)) if error.is_full() => {
+                tracing::warn!(%error, "no export while the disk is full");
+            }
+            Err(ExportError::Store(error)) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Keeps the log short, and looks for what has waited too long.

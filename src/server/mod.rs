@@ -1,6 +1,7 @@
 //! Sockets, the connection loop and the order of start and end (floor 4).
 mod admission;
 mod connection;
+mod control;
 mod engine;
 mod link;
 mod opening;

@@ -6,6 +6,7 @@ use model::{Image, Queued};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use vowmq::dump;
 use vowmq::packet::{RetainHandling, SubscriptionOptions, Will};
 use vowmq::store::cold::{Cold, Failure, MemoryCold};
 use vowmq::store::log::fault::FaultFiles;
@@ -315,6 +316,35 @@ proptest! {
             let queue = restored.sessions[key].queue;
             prop_assert_eq!((queue.messages, queue.bytes), (waiting.clone().count() as u64, waiting.sum()));
         }
+    }
+
+    /// What an export says makes a store that says the same.
+    #[test]
+    fn an_export_can_be_imported(
+        records in prop::collection::vec(record(), 1..160).prop_map(number),
+        events in prop::collection::vec(event(), 160),
+    ) {
+        let machine = Machine::new(1);
+        let (mut store, _) = machine.open();
+        for (group, event) in records.chunks(5).zip(events) {
+            store.commit(group).unwrap();
+            if matches!(event, Event::Checkpoint) {
+                store.checkpointer().step().unwrap();
+            }
+        }
+        let mut first = Vec::new();
+        dump::write(&mut store.checkpointer(), &mut first).unwrap();
+        let other = Machine::new(2);
+        let (mut copy, _) = other.open();
+        let counts = dump::read(&first[..], &mut copy).unwrap();
+        prop_assert_eq!(counts.sessions as usize, image_of(&records).sessions.len());
+        let mut second = Vec::new();
+        dump::write(&mut copy.checkpointer(), &mut second).unwrap();
+        prop_assert_eq!(String::from_utf8(first.clone()).unwrap(), String::from_utf8(second).unwrap());
+        // Cut short anywhere, it is told.
+        let cut = first.len() - first.len() / 3;
+        let (mut third, _) = Machine::new(3).open();
+        prop_assert!(dump::read(&first[..cut - 1], &mut third).is_err());
     }
 
     /// Everything that is over leaves nothing behind.

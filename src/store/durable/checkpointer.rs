@@ -1,4 +1,5 @@
 //! Keeps the log short: takes its oldest part over into the cold state, on a thread of its own.
+use super::export::{self, ExportError, Exported};
 use super::index::Index;
 use super::queue;
 use super::shelf::Shared;
@@ -7,7 +8,7 @@ use crate::store::StoreError;
 use crate::store::cold::{Changes, ColdError, Space};
 use crate::types::{Now, SessionKey};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Cold positions noted as finished that are carried in memory at most.
 const NOTED_MAX: u64 = 500_000;
@@ -53,15 +54,34 @@ impl Checkpointer {
         }
     }
 
-    /// Takes over most of the log before an orderly end, so that the next start is quick; but not for longer than
-    /// `at_most`.
-    pub fn wind_up(&mut self, at_most: Duration) -> Result<(), StoreError> {
-        let began = Instant::now();
-        while self.shared.index.lock().load().0 > WOUND_UP_BYTES && began.elapsed() < at_most {
-            let below = self.shared.index.lock().next_milestone();
-            self.take_over(below)?;
+    /// Hands everything that is kept now to `each`. Until it returns the log grows.
+    pub fn export(&mut self, each: &mut dyn FnMut(Exported) -> std::io::Result<()>) -> Result<(), ExportError> {
+        self.finish()?;
+        export::export(&self.shared, each)
+    }
+
+    /// Takes over one stride of the log before an orderly end, so that the next start is quick. False once little is
+    /// left.
+    pub fn wind_up(&mut self) -> Result<bool, StoreError> {
+        let below = {
+            let index = self.shared.index.lock();
+            if index.load().0 <= WOUND_UP_BYTES {
+                return Ok(false);
+            }
+            index.next_milestone()
+        };
+        self.take_over(below)?;
+        Ok(true)
+    }
+
+    /// Ends a [`Self::wait`] from another thread.
+    pub fn waker(&self) -> impl Fn() + Send + Sync + 'static {
+        let shared = self.shared.clone();
+        move || {
+            // Locked, so that a wait that is about to begin does not miss it.
+            let _index = shared.index.lock();
+            shared.work.notify_all();
         }
-        Ok(())
     }
 
     /// Waits until there may be something to do.

@@ -7,6 +7,7 @@
 //! the log.
 mod checkpointer;
 mod encoding;
+mod export;
 mod index;
 mod line;
 mod opening;
@@ -17,6 +18,7 @@ mod state;
 mod takeover;
 
 pub use checkpointer::Checkpointer;
+pub use export::{ExportError, Exported};
 pub use opening::Restored;
 pub(super) use opening::{begin_at, replay_from};
 
@@ -71,11 +73,6 @@ impl DurableStore {
     /// The one writer of the cold state; somebody has to run it.
     pub fn checkpointer(&self) -> Checkpointer {
         Checkpointer::new(self.shared.clone(), self.options.log_bytes_max)
-    }
-
-    /// Makes the checkpointer's thread look whether it is still wanted.
-    pub fn wake_checkpointer(&self) {
-        self.shared.work.notify_all();
     }
 
     /// Leaves the sign of an orderly end.

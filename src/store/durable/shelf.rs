@@ -120,10 +120,7 @@ impl Shared {
                 let queued = match kept {
                     Kept::Received => Queued::Received { position },
                     Kept::Delivery { target, body, .. } => {
-                        let message = match body {
-                            Body::Own(message) => message,
-                            Body::Shared { lsn, .. } => self.cold_message(lsn)?,
-                        };
+                        let message = self.cold_body(body)?;
                         bytes += message.cost_bytes() as u64;
                         Queued::Message { message: Arc::new(message), target }
                     }
@@ -135,6 +132,13 @@ impl Shared {
             }
         }
         Ok(Page { from, next, deliveries })
+    }
+
+    pub fn cold_body(&self, body: Body) -> Result<Message, ColdError> {
+        match body {
+            Body::Own(message) => Ok(message),
+            Body::Shared { lsn, .. } => self.cold_message(lsn),
+        }
     }
 
     /// A message that is still in the log.

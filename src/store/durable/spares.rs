@@ -1,7 +1,7 @@
 //! The next segment of the log, made before it is needed and on a thread of its own: it is the slow part.
 use crate::store::log::{Log, LogError, SpareDone};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// After a failure it is tried again, but not all the time.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -9,12 +9,11 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub struct Spares {
     is_apart: bool,
     under_way: Option<Receiver<SpareDone>>,
-    not_before: Option<Instant>,
 }
 
 impl Spares {
     pub fn new(is_apart: bool) -> Self {
-        Self { is_apart, under_way: None, not_before: None }
+        Self { is_apart, under_way: None }
     }
 
     /// Takes the spare that was made, and has another one made if it is needed. A full disk is not an error here: the log
@@ -24,28 +23,27 @@ impl Spares {
             match receiver.try_recv() {
                 Ok(done) => {
                     self.under_way = None;
-                    let taken = log.take_spare(done);
-                    return self.judge(taken);
+                    return judge(log.take_spare(done));
                 }
                 Err(TryRecvError::Empty) => return Ok(()),
                 Err(TryRecvError::Disconnected) => self.under_way = None,
             }
         }
-        if self.not_before.is_some_and(|moment| Instant::now() < moment) {
-            return Ok(());
-        }
         let Some(work) = log.spare_work() else { return Ok(()) };
         if !self.is_apart {
-            let taken = log.take_spare(work.run());
-            return self.judge(taken);
+            return judge(log.take_spare(work.run()));
         }
         let (sender, receiver) = sync_channel(1);
         let work = std::sync::Arc::new(parking_lot::Mutex::new(Some(work)));
         let theirs = work.clone();
         let run = move || {
-            let work = theirs.lock().take();
+            let Some(work) = theirs.lock().take() else { return };
+            let done = work.run();
+            if done.has_failed() {
+                std::thread::sleep(AGAIN_AFTER);
+            }
             // Nobody is there to take it if the store has been closed.
-            work.into_iter().for_each(|work| drop(sender.send(work.run())));
+            drop(sender.send(done));
         };
         match std::thread::Builder::new().name("spare".to_owned()).spawn(run) {
             Ok(_) => {
@@ -54,20 +52,16 @@ impl Spares {
             }
             Err(_) => match work.lock().take() {
                 // Without threads it is done here.
-                Some(work) => {
-                    let taken = log.take_spare(work.run());
-                    self.judge(taken)
-                }
+                Some(work) => judge(log.take_spare(work.run())),
                 None => Ok(()),
             },
         }
     }
+}
 
-    fn judge(&mut self, taken: Result<(), LogError>) -> Result<(), LogError> {
-        self.not_before = taken.is_err().then(|| Instant::now() + AGAIN_AFTER);
-        match taken {
-            Err(LogError::NoSpace { .. } | LogError::Io { doing: "prepare a log segment", .. }) => Ok(()),
-            taken => taken,
-        }
+fn judge(taken: Result<(), LogError>) -> Result<(), LogError> {
+    match taken {
+        Err(LogError::NoSpace { .. } | LogError::Io { doing: "prepare a log segment", .. }) => Ok(()),
+        taken => taken,
     }
 }

@@ -29,6 +29,12 @@ pub struct SpareDone {
     pub(super) outcome: Result<Arc<dyn File>, LogError>,
 }
 
+impl SpareDone {
+    pub fn has_failed(&self) -> bool {
+        self.outcome.is_err()
+    }
+}
+
 impl SpareWork {
     /// Writes the whole file, or only the header of a recycled one, and syncs it.
     pub fn run(self) -> SpareDone {
