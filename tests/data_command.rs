@@ -468,7 +468,10 @@ fn an_export_that_is_none_is_told_with_its_line() {
         ("hello", "line 1: expected value at line 1 column 1"),
         ("{\"type\":\"end\",\"sessions\":1,\"messages\":0,\"retained\":0}", "line 1: the counts do not match"),
         ("{\"type\":\"begin\",\"format\":9,\"vowmq\":\"9\"}", "written in format 9"),
-        (&format!("{begin}\n{{\"type\":\"received\",\"position\":1}}"), "line 2: a message without a session before it"),
+        (
+            &format!("{begin}\n{{\"type\":\"received\",\"position\":1}}"),
+            "line 2: a message without a session before it",
+        ),
         (
             &format!("{begin}\n{{\"type\":\"retained\",\"topic\":\"a/#\",\"payload\":\"\",\"qos\":1,\"retain\":true}}"),
             "line 2: \"a/#\" is no topic name",

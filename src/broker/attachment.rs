@@ -11,6 +11,7 @@ use crate::routing::Subscription;
 use crate::session::{Ask, Cause, Close, Ended, Outcome, Outgoing, Publication, Released, Session, Subscribing, Turn};
 use crate::store::Record;
 use crate::types::{CommitSeq, Now, QoS, ReasonCode, TopicFilter, Violation};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -28,6 +29,8 @@ pub struct Attachment {
     scans: Scans,
     /// Bytes of deliveries that the session holds in memory though the store has them, as last told.
     held_bytes: u64,
+    /// Packets of a 3.1.1 client from the first one on that there is no room for: it cannot be told, so it waits.
+    stalled: VecDeque<Packet>,
     /// The last read brought messages that the store keeps.
     is_publisher: bool,
     /// CONNACK has left, so that deliveries may follow [MQTT-3.2.0-1].
@@ -56,6 +59,7 @@ impl Attachment {
             committed: CommitSeq::default(),
             scans: Scans::default(),
             held_bytes: 0,
+            stalled: VecDeque::new(),
             is_publisher: false,
             is_ready: false,
         };
@@ -73,7 +77,13 @@ impl Attachment {
         self.is_publisher = false;
         let mut result = Ok(());
         for packet in packets {
-            result = packet.and_then(|packet| self.session.handle_packet(packet, now, &mut self.turn));
+            result = packet.and_then(|packet| {
+                if self.has_to_wait(&packet) {
+                    self.stalled.push_back(packet);
+                    return Ok(());
+                }
+                self.session.handle_packet(packet, now, &mut self.turn)
+            });
             if result.is_err() || self.turn.close.is_some() {
                 break;
             }
@@ -83,15 +93,31 @@ impl Attachment {
         result
     }
 
+    /// Whether a packet has to wait until there is room on disk, or until those before it need not.
+    fn has_to_wait(&self, packet: &Packet) -> bool {
+        let is_new = matches!(packet, Packet::Publish(publish) if publish.qos != PublishQoS::AtMostOnce);
+        let is_first = is_new && !self.version().is_v5() && self.broker.committer.is_short_of_space();
+        is_first || !self.stalled.is_empty()
+    }
+
+    /// Goes on with the packets that had to wait, if they need not any more.
+    fn resume_stalled(&mut self, now: Now) {
+        if self.stalled.is_empty() || self.broker.committer.is_short_of_space() {
+            return;
+        }
+        let stalled = std::mem::take(&mut self.stalled);
+        if let Err(violation) = self.handle_packets(stalled.into_iter().map(Ok), now) {
+            self.turn.close(Close::Violation(violation));
+        }
+    }
+
     /// Whether the connection may read on; if not, the store has to catch up first, and a commit will wake it.
     pub fn wants_packets(&self) -> bool {
         let held = self.session.held_responses();
         // Who waits for no commit would not be woken by one, and adds little to what is waiting.
         let is_held_up = held > 0 && self.broker.committer.is_congested();
-        // 3.1.1 has no way to say that there is no room, so that its clients wait until there is; then they are nudged.
-        let is_held_up = is_held_up || (!self.version().is_v5() && self.broker.committer.is_short_of_space());
         let is_held_up = is_held_up || (self.is_publisher && self.broker.committer.is_behind());
-        self.is_ready && held < HELD_RESPONSES_MAX && !is_held_up
+        self.is_ready && held < HELD_RESPONSES_MAX && !is_held_up && self.stalled.is_empty()
     }
 
     /// Collects what has come for the session and runs it through. Without `takes_deliveries`, because the client is
@@ -121,6 +147,7 @@ impl Attachment {
         }
         self.collected = collected;
         self.finish_turn(now);
+        self.resume_stalled(now);
     }
 
     /// Waits for something in the mailbox.
@@ -129,6 +156,10 @@ impl Attachment {
     }
 
     pub fn handle_timeout(&mut self, now: Now) {
+        if !self.wants_packets() {
+            // Who is not listened to has not fallen silent.
+            self.session.excuse_silence(now);
+        }
         self.session.handle_timeout(now, &mut self.turn);
     }
 

@@ -93,6 +93,8 @@ pub struct Committer {
     stuck: Mutex<Option<Group>>,
     committed: AtomicU64,
     is_short_of_space: AtomicBool,
+    /// The disk has less room left than it should.
+    is_disk_low: AtomicBool,
     is_behind: AtomicBool,
     pub(super) loads: Loads,
     pub(super) memory: Memory,
@@ -144,6 +146,7 @@ impl Committer {
             stuck: Mutex::default(),
             committed: AtomicU64::new(0),
             is_short_of_space: AtomicBool::new(false),
+            is_disk_low: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
             loads: Loads::default(),
             memory: Memory::new(memory_bytes_max),
@@ -153,6 +156,11 @@ impl Committer {
     /// Whether room on disk is running out: nothing new is taken in that must be kept.
     pub fn is_short_of_space(&self) -> bool {
         self.is_short_of_space.load(Ordering::Relaxed)
+    }
+
+    /// Says whether the disk has less room left than it should.
+    pub fn set_disk_low(&self, is_low: bool) {
+        self.is_disk_low.store(is_low, Ordering::Relaxed);
     }
 
     /// Whether the store has to put in order what it has, before it takes much more.
@@ -228,7 +236,8 @@ impl Committer {
     }
 
     fn note_health(&self, store: &dyn Store) {
-        let is_short = store.is_short_of_space() || self.stuck.lock().is_some();
+        let is_short =
+            store.is_short_of_space() || self.is_disk_low.load(Ordering::Relaxed) || self.stuck.lock().is_some();
         self.is_behind.store(store.is_behind(), Ordering::Relaxed);
         match (self.is_short_of_space.swap(is_short, Ordering::Relaxed), is_short) {
             (false, true) => tracing::error!(

@@ -66,11 +66,13 @@ pub struct Storage {
     pub log_mib: u64,
     /// MiB of one file of the delivery log. A packet must fit in half of it.
     pub segment_mib: u64,
+    /// MiB free on the disk below which new messages are refused.
+    pub free_mib_min: u64,
 }
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { on_damage: OnDamage::Stop, memory_mib: 256, log_mib: 128, segment_mib: 32 }
+        Self { on_damage: OnDamage::Stop, memory_mib: 256, log_mib: 128, segment_mib: 32, free_mib_min: 128 }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The store behind the broker: opened before anything listens, written by one thread, closed after everything else.
 use super::control::{Control, Exports};
+use super::disk::{Disk, Room};
 use super::{ServerError, settings};
 use crate::broker::{Broker, Committer, MailboxLimits};
 use crate::clock::{Clock, seed};
@@ -77,7 +78,8 @@ pub(super) fn start(config: &Config, clock: Clock) -> Result<(Arc<Broker>, Engin
     let mut engine = Engine::of(broker.clone(), committer);
     let checkpointer = store.checkpointer();
     let wake = checkpointer.waker();
-    engine.spawn_threads(store, checkpointer, shelf, limits, clock)?;
+    let disk = Disk::of(config, engine.committer.clone());
+    engine.spawn_threads(store, checkpointer, shelf, limits, clock, disk)?;
     engine.control = Control::open(&config.data_dir, engine.exports.clone(), wake);
     Ok((broker, engine))
 }
@@ -121,6 +123,7 @@ impl Engine {
         shelf: Arc<dyn Shelf>,
         limits: MailboxLimits,
         clock: Clock,
+        disk: Disk,
     ) -> Result<(), ServerError> {
         let wake = checkpointer.waker();
         let (broker, committer, remains) = (self.broker.clone(), self.committer.clone(), self.remains.clone());
@@ -137,7 +140,7 @@ impl Engine {
         self.spawn("checkpointer", move || {
             let mut was_held_up = false;
             while !is_stopping.load(Ordering::Relaxed) {
-                checkpoint(&mut checkpointer, &broker, clock)?;
+                checkpoint(&mut checkpointer, &broker, clock, &disk)?;
                 serve_exports(&mut checkpointer, &exports)?;
                 // Publishers that were made to wait are told when they need not any more.
                 let is_held_up = broker.is_held_up();
@@ -216,8 +219,13 @@ fn serve_exports(checkpointer: &mut Checkpointer, exports: &Exports) -> Result<(
 }
 
 /// Keeps the log short, and looks for what has waited too long.
-fn checkpoint(checkpointer: &mut Checkpointer, broker: &Broker, clock: Clock) -> Result<(), StoreError> {
-    let stepped = checkpointer.step().and_then(|stepped| {
+fn checkpoint(checkpointer: &mut Checkpointer, broker: &Broker, clock: Clock, disk: &Disk) -> Result<(), StoreError> {
+    let step = match disk.look() {
+        // Whatever it would free, it needs room first.
+        Room::None => Ok(false),
+        Room::Little | Room::Enough => checkpointer.step(),
+    };
+    let stepped = step.and_then(|stepped| {
         broker.give_up(checkpointer.take_due(clock.now(), DUE_MAX)?);
         Ok(stepped)
     });

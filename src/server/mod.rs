@@ -2,6 +2,7 @@
 mod admission;
 mod connection;
 mod control;
+mod disk;
 mod engine;
 mod link;
 mod opening;

@@ -148,6 +148,11 @@ impl Session {
         }
     }
 
+    /// The broker has not read what the client may have sent: its keep-alive begins again.
+    pub fn excuse_silence(&mut self, now: Now) {
+        self.keep_alive.restart(now);
+    }
+
     pub fn next_timeout(&self) -> Option<Now> {
         self.keep_alive.deadline()
     }
