@@ -1,10 +1,10 @@
 //! How many groups the broker committed, and how large they were.
 use super::broker::Broker;
 use super::link::{Life, Link};
-use super::probe::{directory_bytes, writes_of_thread};
 use super::subscriber::subscribe;
 use std::time::Duration;
 use vowmq::packet::Packet;
+use vowmq::store::log::{DiskFiles, inspect};
 use vowmq::types::QoS;
 
 /// Counted since the broker's start, or between two counts.
@@ -18,8 +18,8 @@ pub struct Groups {
 pub enum Counter {
     /// The broker counts, below `$SYS`.
     Told(Box<Link>),
-    /// It does not: each write call of the committer's thread is one group.
-    Watched,
+    /// It does not: the frames of its log are counted.
+    Read,
     /// Nothing is to be seen; the caller has to assume.
     Blind,
 }
@@ -27,14 +27,8 @@ pub enum Counter {
 const COUNT: &str = "$SYS/broker/vow/groups";
 /// Bytes of all groups so far.
 const BYTES: &str = "$SYS/broker/vow/group/bytes";
-/// The thread that writes the log.
-const COMMITTER: &str = "committer";
-/// When the committer has written all that nobody waited for, and has made room ahead.
+/// When the committer has written all that nobody waited for, and marked the end of it.
 const SETTLED_AFTER: Duration = Duration::from_millis(1500);
-/// Room ahead is made in files of this size, by writes of this size; such writes are no groups.
-const SEGMENT_BYTES: u64 = 64 << 20;
-const SEGMENT_WRITE_BYTES: u64 = 1 << 20;
-
 impl Counter {
     pub async fn find(broker: &Broker) -> Self {
         let (mut link, _) = Link::open(broker.address, "bench-groups", Life::Passing).await;
@@ -50,8 +44,8 @@ impl Counter {
         }
         if is_known {
             Self::Told(Box::new(link))
-        } else if writes_of_thread(broker.pid(), COMMITTER).is_some() {
-            Self::Watched
+        } else if in_log(broker).is_some() {
+            Self::Read
         } else {
             Self::Blind
         }
@@ -62,14 +56,7 @@ impl Counter {
         tokio::time::sleep(SETTLED_AFTER).await;
         match self {
             Self::Told(link) => Some(told(link).await),
-            Self::Watched => {
-                let (calls, bytes) = writes_of_thread(broker.pid(), COMMITTER)?;
-                // Segments are made whole, so that their number tells what making them cost.
-                let segments = directory_bytes(&broker.data_dir()) / SEGMENT_BYTES;
-                let made = segments * (SEGMENT_BYTES / SEGMENT_WRITE_BYTES + 1);
-                let made_bytes = segments * SEGMENT_BYTES;
-                Some(Groups { count: calls.saturating_sub(made), bytes: bytes.saturating_sub(made_bytes) })
-            }
+            Self::Read => in_log(broker),
             Self::Blind => None,
         }
     }
@@ -77,10 +64,8 @@ impl Counter {
     pub fn describe(&self) -> &'static str {
         match self {
             Self::Told(_) => "groups as the broker counts them below $SYS/broker/vow",
-            Self::Watched => {
-                "groups counted from outside, as write calls of the committer's thread: the broker does not count them"
-            }
-            Self::Blind => "groups ASSUMED to hold all that is in flight: the broker does not count them",
+            Self::Read => "groups counted as frames of the log: the broker does not tell them",
+            Self::Blind => "groups ASSUMED to hold all that is in flight: the broker does not tell them",
         }
     }
 }
@@ -113,4 +98,11 @@ async fn told(link: &mut Link) -> Groups {
             _ => {}
         }
     }
+}
+
+/// Frames of the log so far. Only right while no part of the log is released.
+fn in_log(broker: &Broker) -> Option<Groups> {
+    let report = inspect(&DiskFiles::existing(&broker.data_dir()).ok()?).ok()?;
+    let count = report.segments.iter().map(|segment| segment.frames).sum();
+    (count > 0).then_some(Groups { count, bytes: report.end.value() })
 }

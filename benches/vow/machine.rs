@@ -1,4 +1,5 @@
 //! What the numbers were made on.
+use super::table::mebibytes;
 use std::fs;
 use std::path::Path;
 use std::thread::available_parallelism;
@@ -9,9 +10,14 @@ pub fn print_header(directory: &Path) {
     println!("`cargo bench --bench vow -- {}`", arguments.join(" "));
     let cores = available_parallelism().map_or(0, usize::from);
     let processor = field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".to_owned());
-    let memory = field("/proc/meminfo", "MemTotal").unwrap_or_default();
+    let memory = field("/proc/meminfo", "MemTotal").and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
+    let memory = mebibytes(memory.unwrap_or(0) << 10);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    println!("{cores} cores ({processor}), {memory} memory, Linux {}, {}", kernel.trim(), file_system(directory));
+    println!(
+        "{cores} cores ({processor}), {memory} MiB of memory, Linux {}, {}",
+        kernel.trim(),
+        file_system(directory)
+    );
     println!("VowMQ {}, load and broker on the same machine\n", env!("CARGO_PKG_VERSION"));
 }
 

@@ -36,21 +36,6 @@ pub fn directory_bytes(directory: &Path) -> u64 {
     bytes.sum()
 }
 
-/// Write calls and bytes written by the threads of a process that bear a name.
-pub fn writes_of_thread(pid: u32, name: &str) -> Option<(u64, u64)> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
-    let mut found = None;
-    for thread in threads.flatten() {
-        if fs::read_to_string(thread.path().join("comm")).is_ok_and(|comm| comm.trim_end() == name) {
-            let text = fs::read_to_string(thread.path().join("io")).ok()?;
-            let number = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
-            let (calls, bytes) = found.unwrap_or((0, 0));
-            found = Some((calls + number("syscw:")?, bytes + number("wchar:")?));
-        }
-    }
-    found
-}
-
 #[derive(Debug, Clone, Copy)]
 pub struct Sample {
     pub at: Duration,
