@@ -18,7 +18,10 @@ pub fn print_header(directory: &Path) {
         kernel.trim(),
         file_system(directory)
     );
-    println!("VowMQ {}, load and broker on the same machine\n", env!("CARGO_PKG_VERSION"));
+    let busy = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let busy = busy.split(' ').next().unwrap_or_default();
+    let version = env!("CARGO_PKG_VERSION");
+    println!("VowMQ {version}, load and broker on the same machine, whose load average was {busy} before\n");
 }
 
 fn field(path: &str, name: &str) -> Option<String> {

@@ -9,6 +9,7 @@ use super::publisher::{Item, Publisher};
 use super::subscriber::Subscriber;
 use super::table::{Table, median, verdict};
 use bytes::Bytes;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,9 +18,12 @@ use vowmq::types::{PacketId, QoS};
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Rounds of load and bare disk, one after the other; the medians count
+    /// Rounds; the medians count. One more before them, to warm up and to learn the groups' size, does not
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// Parts of a round: after each part of the load the bare disk does its part, so that both meet the same disk
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    slices: u32,
     /// Messages of one round by many publishers
     #[arg(long, default_value_t = 200_000)]
     messages: u64,
@@ -45,19 +49,28 @@ const SETTINGS: &str = "[limits]\nqueued_messages_max = 1000000000\nqueued_bytes
 const MANY_TARGET: f64 = 0.5;
 const SINGLE_TARGET: f64 = 0.8;
 
-/// One load, and what the broker made of it.
-struct Load {
+/// One round: a load in slices, what the broker made of it, and what the bare limits took in between.
+struct Round<Bare> {
     messages: u64,
     elapsed: Duration,
     groups: Groups,
+    bare: Bare,
 }
 
-/// The bare limits of a lone publisher, for one message.
+/// Mean times of a lone publisher's bare limits, for one message.
+#[derive(Default)]
 struct Limits {
     sync: Duration,
     trip: Duration,
     /// Round trips to a peer that syncs before it answers.
     both: Duration,
+}
+
+/// The groups to expect, from the round before.
+#[derive(Clone, Copy)]
+struct Shape {
+    messages: f64,
+    bytes: u64,
 }
 
 struct Bench {
@@ -73,22 +86,24 @@ struct Bench {
 /// Whether nothing was lost, doubled or disordered.
 pub async fn run(arguments: &Arguments, directory: &Path) -> bool {
     let mut bench = Bench::start(arguments, directory).await;
-    let mut many = Vec::new();
-    let mut single = Vec::new();
-    for round in 1..=arguments.rounds {
+    let in_flight = f64::from(arguments.publishers) * arguments.window as f64;
+    let mut many_shape = Shape { messages: in_flight, bytes: in_flight as u64 * assumed_bytes(bench.payload) };
+    let mut single_shape = Shape { messages: 1.0, bytes: assumed_bytes(bench.payload) };
+    let (mut many, mut single) = (Vec::new(), Vec::new());
+    for round in 0..=arguments.rounds {
         eprintln!("round {round} of {}", arguments.rounds);
-        let load = bench.load(1..arguments.publishers + 1, arguments.window, arguments.messages).await;
-        let bare = bench.bare.append(load.groups.count, load.groups.mean_bytes());
-        many.push((load, bare));
+        let found = bench.many(arguments, many_shape).await;
+        many_shape = found.shape();
+        many.push(found);
         bench.drain().await;
-        let load = bench.load(0..1, 1, arguments.single_messages).await;
-        let limits = bench.limits(&load);
-        single.push((load, limits));
+        let found = bench.single(arguments, single_shape).await;
+        single_shape = found.shape();
+        single.push(found);
         bench.drain().await;
     }
     println!("{}\n", bench.counter.describe());
-    print_many(arguments, &many);
-    print_single(arguments, &single);
+    print_many(arguments, &many[1..]);
+    print_single(arguments, &single[1..]);
     let sum = bench.sum();
     println!("{sum}");
     sum.is_sound()
@@ -106,57 +121,78 @@ impl Bench {
         Self { broker, counter, bare, payload, ledger: Ledger::default(), published }
     }
 
-    /// Publishes for the subscriber that is away, each stream by a publisher of its own.
-    async fn load(&mut self, streams: std::ops::Range<u32>, window: usize, messages: u64) -> Load {
-        let mut publishers = Vec::new();
-        let each = messages / u64::from(streams.end - streams.start);
-        for stream in streams.clone() {
+    /// Many publishers with wide windows; the bare time is of one group.
+    async fn many(&mut self, arguments: &Arguments, shape: Shape) -> Round<Duration> {
+        let slice = arguments.messages / u64::from(arguments.slices);
+        let each = slice / u64::from(arguments.publishers);
+        let groups = (slice as f64 / shape.messages).ceil() as u64;
+        let mut crew = self.crew(1..arguments.publishers + 1, arguments.window).await;
+        let before = self.counter.read(&self.broker).await;
+        let (mut elapsed, mut bare) = (Duration::ZERO, Duration::ZERO);
+        for _ in 0..arguments.slices {
+            elapsed += self.publish(&mut crew, each).await;
+            bare += self.bare.append(groups, shape.bytes);
+        }
+        let after = self.counter.read(&self.broker).await;
+        let messages = each * u64::from(arguments.publishers) * u64::from(arguments.slices);
+        let groups = groups_between(before, after, messages, shape);
+        dismiss(crew).await;
+        Round { messages, elapsed, groups, bare: bare / arguments.slices }
+    }
+
+    /// One publisher that waits for each acknowledgement.
+    async fn single(&mut self, arguments: &Arguments, shape: Shape) -> Round<Limits> {
+        let slice = arguments.single_messages / u64::from(arguments.slices);
+        let exchange = Exchange { request: packet_bytes(self.payload), answer: PUBACK_BYTES };
+        let mut crew = self.crew(0..1, 1).await;
+        let before = self.counter.read(&self.broker).await;
+        let (mut elapsed, mut limits) = (Duration::ZERO, Limits::default());
+        for _ in 0..arguments.slices {
+            elapsed += self.publish(&mut crew, slice).await;
+            limits.sync += self.bare.append(slice, shape.bytes) / arguments.slices;
+            limits.trip += self.bare.round_trip(slice, exchange, None) / arguments.slices;
+            limits.both += self.bare.round_trip(slice, exchange, Some(shape.bytes)) / arguments.slices;
+        }
+        let after = self.counter.read(&self.broker).await;
+        let messages = slice * u64::from(arguments.slices);
+        let groups = groups_between(before, after, messages, shape);
+        dismiss(crew).await;
+        Round { messages, elapsed, groups, bare: limits }
+    }
+
+    /// Connects a publisher for each stream.
+    async fn crew(&self, streams: Range<u32>, window: usize) -> Vec<(u32, Publisher)> {
+        let mut crew = Vec::new();
+        for stream in streams {
             let (address, name) = (self.broker.address, format!("bench-publisher-{stream}"));
             let publisher = Publisher::open(address, &name, Life::Passing, window, self.payload, Arc::default());
+            crew.push((stream, publisher.await));
+        }
+        crew
+    }
+
+    /// Publishes for the subscriber that is away, all publishers at once; how long until the last acknowledgement.
+    async fn publish(&mut self, crew: &mut Vec<(u32, Publisher)>, each: u64) -> Duration {
+        let begun = Instant::now();
+        let mut tasks = Vec::new();
+        for (stream, mut publisher) in crew.drain(..) {
             let published = &mut self.published[stream as usize];
             let numbers = *published..*published + each;
             *published += each;
-            let item =
-                move |number| Item { topic: Bytes::from_static(TOPIC.as_bytes()), number, qos: QoS::AtLeastOnce };
-            publishers.push((publisher.await, numbers.map(move |number| item(Number { stream, number }))));
+            let items = numbers.map(move |number| Item {
+                topic: Bytes::from_static(TOPIC.as_bytes()),
+                number: Number { stream, number },
+                qos: QoS::AtLeastOnce,
+            });
+            tasks.push(tokio::spawn(async move {
+                publisher.publish(items).await;
+                (stream, publisher)
+            }));
         }
-        let before = self.counter.read(&self.broker).await;
-        let begun = Instant::now();
-        let tasks: Vec<_> = publishers
-            .into_iter()
-            .map(|(mut publisher, items)| {
-                tokio::spawn(async move {
-                    publisher.publish(items).await;
-                    publisher
-                })
-            })
-            .collect();
-        let mut finished = Vec::new();
         for task in tasks {
-            finished.push(task.await.expect("a publisher ends well"));
+            crew.push(task.await.expect("a publisher ends well"));
         }
-        let elapsed = begun.elapsed();
-        let after = self.counter.read(&self.broker).await;
-        for publisher in finished {
-            publisher.close().await;
-        }
-        let messages = each * u64::from(streams.end - streams.start);
-        let in_flight = window as u64 * u64::from(streams.end - streams.start);
-        let groups = match (before, after) {
-            (Some(before), Some(after)) => after.since(before),
-            _ => Groups { count: messages.div_ceil(in_flight), bytes: messages * assumed_bytes(self.payload) },
-        };
-        Load { messages, elapsed, groups }
-    }
-
-    /// What a lone publisher could have at best, with the same groups.
-    fn limits(&mut self, load: &Load) -> Limits {
-        let bytes = Exchange { request: packet_bytes(self.payload), answer: PUBACK_BYTES };
-        let group_bytes = load.groups.mean_bytes();
-        let sync = self.bare.append(load.groups.count, group_bytes);
-        let trip = self.bare.round_trip(load.messages, bytes, None);
-        let both = self.bare.round_trip(load.messages, bytes, Some(group_bytes));
-        Limits { sync, trip, both }
+        begun.elapsed()
     }
 
     /// Fetches everything that was published.
@@ -172,13 +208,30 @@ impl Bench {
     }
 }
 
-impl Load {
+async fn dismiss(crew: Vec<(u32, Publisher)>) {
+    for (_, publisher) in crew {
+        publisher.close().await;
+    }
+}
+
+fn groups_between(before: Option<Groups>, after: Option<Groups>, messages: u64, assumed: Shape) -> Groups {
+    match (before, after) {
+        (Some(before), Some(after)) => after.since(before),
+        _ => {
+            let count = (messages as f64 / assumed.messages).ceil() as u64;
+            Groups { count, bytes: count * assumed.bytes }
+        }
+    }
+}
+
+impl<Bare> Round<Bare> {
     fn rate(&self) -> f64 {
         self.messages as f64 / self.elapsed.as_secs_f64()
     }
 
-    fn messages_per_group(&self) -> f64 {
-        self.messages as f64 / self.groups.count.max(1) as f64
+    fn shape(&self) -> Shape {
+        let messages = self.messages as f64 / self.groups.count.max(1) as f64;
+        Shape { messages, bytes: self.groups.mean_bytes() }
     }
 }
 
@@ -207,7 +260,7 @@ fn assumed_bytes(payload: usize) -> u64 {
     (packet_bytes(payload) + RECORD_BYTES) as u64
 }
 
-fn print_many(arguments: &Arguments, rounds: &[(Load, Duration)]) {
+fn print_many(arguments: &Arguments, rounds: &[Round<Duration>]) {
     let Arguments { publishers, window, payload, .. } = arguments;
     println!("(a) {publishers} publishers, window {window}, payloads of {payload} bytes, QoS 1, subscriber away");
     let mut table = Table::new(&[
@@ -221,27 +274,27 @@ fn print_many(arguments: &Arguments, rounds: &[(Load, Duration)]) {
         "of bare",
     ]);
     let mut ratios = Vec::new();
-    for (round, (load, bare)) in rounds.iter().enumerate() {
-        let bare_rate = load.messages_per_group() / bare.as_secs_f64();
-        ratios.push(load.rate() / bare_rate);
+    for (number, round) in rounds.iter().enumerate() {
+        let bare_rate = round.shape().messages / round.bare.as_secs_f64();
+        ratios.push(round.rate() / bare_rate);
         table.row(vec![
-            (round + 1).to_string(),
-            format!("{:.0}", load.rate()),
-            load.groups.count.to_string(),
-            format!("{:.1}", load.messages_per_group()),
-            load.groups.mean_bytes().to_string(),
-            micros(*bare),
+            (number + 1).to_string(),
+            format!("{:.0}", round.rate()),
+            round.groups.count.to_string(),
+            format!("{:.1}", round.shape().messages),
+            round.groups.mean_bytes().to_string(),
+            micros(round.bare),
             format!("{bare_rate:.0}"),
-            format!("{:.2}", load.rate() / bare_rate),
+            format!("{:.2}", round.rate() / bare_rate),
         ]);
     }
     table.print();
-    let (rate, ratio) = (median(rounds.iter().map(|(load, _)| load.rate())), median(ratios));
+    let (rate, ratio) = (median(rounds.iter().map(Round::rate)), median(ratios));
     println!("median {rate:.0} messages/s, {ratio:.2} of the bare disk with the same groups");
     println!("target {MANY_TARGET}: {}\n", verdict(ratio >= MANY_TARGET));
 }
 
-fn print_single(arguments: &Arguments, rounds: &[(Load, Limits)]) {
+fn print_single(arguments: &Arguments, rounds: &[Round<Limits>]) {
     println!("(b) 1 publisher, window 1, payloads of {} bytes, QoS 1, subscriber away", arguments.payload);
     let mut table = Table::new(&[
         "round",
@@ -257,16 +310,17 @@ fn print_single(arguments: &Arguments, rounds: &[(Load, Limits)]) {
         "of trip with sync",
     ]);
     let mut ratios = [Vec::new(), Vec::new(), Vec::new()];
-    for (round, (load, limits)) in rounds.iter().enumerate() {
-        let each = load.elapsed.div_f64(load.messages as f64);
+    for (number, round) in rounds.iter().enumerate() {
+        let limits = &round.bare;
+        let each = round.elapsed.div_f64(round.messages as f64);
         let of = |limit: Duration| limit.as_secs_f64() / each.as_secs_f64();
         let found = [of(limits.sync), of(limits.sync + limits.trip), of(limits.both)];
         let mut row = vec![
-            (round + 1).to_string(),
-            format!("{:.0}", load.rate()),
+            (number + 1).to_string(),
+            format!("{:.0}", round.rate()),
             micros(each),
-            load.groups.count.to_string(),
-            load.groups.mean_bytes().to_string(),
+            round.groups.count.to_string(),
+            round.groups.mean_bytes().to_string(),
             micros(limits.sync),
             micros(limits.trip),
             micros(limits.both),
@@ -278,7 +332,7 @@ fn print_single(arguments: &Arguments, rounds: &[(Load, Limits)]) {
         table.row(row);
     }
     table.print();
-    let rate = median(rounds.iter().map(|(load, _)| load.rate()));
+    let rate = median(rounds.iter().map(Round::rate));
     let [sync, sync_and_trip, both] = ratios.map(median);
     println!("median {rate:.0} messages/s");
     println!("{sync:.2} of bare append+fdatasync of one message: target {SINGLE_TARGET} {}", {
