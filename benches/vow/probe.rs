@@ -1,0 +1,89 @@
+//! What a process uses, seen from outside.
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// Resident memory now and at its highest, in bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Memory {
+    pub resident: u64,
+    pub peak: u64,
+}
+
+pub fn memory(pid: u32) -> Memory {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let kibibytes = |name: &str| -> u64 {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    };
+    Memory { resident: kibibytes("VmRSS:") << 10, peak: kibibytes("VmHWM:") << 10 }
+}
+
+/// Bytes a directory takes on the disk, with all below it.
+pub fn directory_bytes(directory: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(directory) else { return 0 };
+    let bytes = entries.flatten().map(|entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => directory_bytes(&entry.path()),
+        Ok(metadata) => metadata.blocks() * 512,
+        // It was removed meanwhile.
+        Err(_) => 0,
+    });
+    bytes.sum()
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Sample {
+    pub at: Duration,
+    /// What the load had done by then.
+    pub done: u64,
+    pub memory: Memory,
+    pub directory_bytes: u64,
+}
+
+/// Takes samples on a thread of its own until it is told to finish.
+pub struct Sampler {
+    thread: JoinHandle<Vec<Sample>>,
+    finish: Sender<()>,
+}
+
+impl Sampler {
+    pub fn start(pid: u32, directory: PathBuf, done: Arc<AtomicU64>, every: Duration) -> Self {
+        let (finish, finished) = channel();
+        let begun = Instant::now();
+        let take = move || Sample {
+            at: begun.elapsed(),
+            done: done.load(Ordering::Relaxed),
+            memory: memory(pid),
+            directory_bytes: directory_bytes(&directory),
+        };
+        let work = move || {
+            let mut samples = vec![take()];
+            while finished.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+                samples.push(take());
+            }
+            samples.push(take());
+            samples
+        };
+        Self { thread: thread::spawn(work), finish }
+    }
+
+    pub fn finish(self) -> Vec<Sample> {
+        drop(self.finish);
+        self.thread.join().expect("the sampler ends well")
+    }
+}
+
+/// At most about `rows` of the samples, evenly, the last among them.
+pub fn thinned(samples: &[Sample], rows: usize) -> Vec<Sample> {
+    let step = samples.len().div_ceil(rows).max(1);
+    let mut thinned: Vec<_> = samples.iter().copied().step_by(step).collect();
+    if samples.len() % step != 1 && step > 1 {
+        thinned.extend(samples.last());
+    }
+    thinned
+}
