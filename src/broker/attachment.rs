@@ -3,14 +3,14 @@
 //! The server feeds packets, time and wake-ups in, and writes what gathers in [`Attachment::output`].
 use super::committer::Batch;
 use super::loads::{Load, shelved};
-use super::scan::Scans;
+use super::scan::{ScanPage, Scans};
 use super::slot::{Collected, Place, wake_all};
 use super::{Broker, Publisher, Slot};
 use crate::packet::{Packet, PublishQoS, Version};
 use crate::routing::Subscription;
 use crate::session::{Ask, Cause, Close, Ended, Outcome, Outgoing, Publication, Released, Session, Subscribing, Turn};
 use crate::store::Record;
-use crate::types::{CommitSeq, Now, QoS, ReasonCode, TopicFilter, Violation};
+use crate::types::{CommitSeq, Now, QoS, ReasonCode, TopicFilter, TopicName, Violation};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -63,6 +63,7 @@ impl Attachment {
             is_publisher: false,
             is_ready: false,
         };
+        attachment.resume_scans();
         // Without anything to wait for, CONNACK leaves at once.
         attachment.session.handle_commit(CommitSeq::default(), &mut attachment.turn);
         attachment
@@ -142,6 +143,11 @@ impl Attachment {
             let deliveries = page.deliveries.into_iter().map(shelved);
             self.session.handle_page(page.from, page.next, deliveries, now, &mut self.turn);
         }
+        if let Some(page) = collected.scanned.take()
+            && self.scans.accepts(&page)
+        {
+            self.take_scanned(page, now);
+        }
         if let Some(close) = collected.close.take() {
             self.turn.close(close);
         }
@@ -170,12 +176,26 @@ impl Attachment {
     /// Lets the retained messages of new subscriptions follow, a page at a time, as the client takes them. False if
     /// there was nothing to add.
     pub fn advance_scans(&mut self, now: Now) -> bool {
-        if !self.is_ready || self.scans.is_empty() || self.slot.backlog().messages > SCAN_QUEUE_MAX {
+        if !self.is_ready || !self.scans.is_ready() || self.slot.backlog().messages > SCAN_QUEUE_MAX {
             return false;
         }
+        let Some(page) = self.scans.next_page(&self.broker, now) else { return false };
+        if page.is_shelved() {
+            let mut batch = Batch::default();
+            batch.load(Load::for_scan(&self.slot, page));
+            self.broker.committer.submit(batch, None);
+        } else {
+            self.take_scanned(page, now);
+        }
+        true
+    }
+
+    /// Takes a page of retained messages into the queue.
+    fn take_scanned(&mut self, page: ScanPage, now: Now) {
+        let (filter, after) = (page.filter.clone(), page.last.clone());
         let is_kept = self.slot.is_durable && self.broker.committer.is_durable();
         let mut batch = Batch::default();
-        for delivery in self.scans.next_page(&self.broker, now) {
+        for delivery in self.scans.deliveries(page) {
             if delivery.qos == QoS::AtMostOnce {
                 self.session.handle_delivery(delivery, now, &mut self.turn);
                 continue;
@@ -189,9 +209,28 @@ impl Attachment {
                 self.session.handle_delivery(delivery, now, &mut self.turn);
             }
         }
+        if self.slot.is_durable {
+            // In one group with the deliveries, so that after a crash none comes twice and none is left out.
+            self.note_scan(filter, Some(after), &mut batch);
+        }
         self.broker.committer.submit(batch, None);
         self.finish_turn(now);
-        true
+    }
+
+    /// Remembers how far a scan has come, or (`None`) that it begins.
+    fn note_scan(&mut self, filter: TopicFilter, done: Option<Option<TopicName>>, batch: &mut Batch) {
+        let session = self.slot.key;
+        match done {
+            Some(None) => {
+                self.session.scan_over(&filter);
+                batch.record_lazily(Record::ScanOver { session, filter });
+            }
+            begun_or_after => {
+                let after = begun_or_after.flatten();
+                self.session.scan_at(filter.clone(), after.clone());
+                batch.record(Record::ScanAt { session, filter, after });
+            }
+        }
     }
 
     /// What is to be written, in order. The caller empties it.
@@ -282,6 +321,20 @@ impl Attachment {
             if slot.key != self.slot.key && !slot.is_live() {
                 self.broker.claim_from(slot, filter);
             }
+        }
+    }
+
+    /// Goes on with the retained messages that were on their way when the last connection ended.
+    fn resume_scans(&mut self) {
+        let subscribed = |filter: &TopicFilter| {
+            let mut all = self.session.subscriptions();
+            all.find(|(found, _)| *found == filter).map(|(_, subscribed)| subscribed.clone())
+        };
+        let pending = self.session.scans().filter_map(|(filter, after)| {
+            subscribed(filter).map(|subscribed| (filter.clone(), subscribed, after.clone()))
+        });
+        for (filter, subscribed, after) in pending.collect::<Vec<_>>() {
+            self.scans.add(filter, subscribed.options, subscribed.id, after);
         }
     }
 
@@ -378,8 +431,13 @@ impl Attachment {
             }
             if filter.is_shared() {
                 self.claim(&filter);
-            } else if self.wants_retained(options.retain_handling, requested.is_new) {
-                self.scans.add(filter, options, id);
+            } else if self.wants_retained(options.retain_handling, requested.is_new)
+                && self.broker.retained.may_match(&filter)
+            {
+                if self.slot.is_durable {
+                    self.note_scan(filter.clone(), None, batch);
+                }
+                self.scans.add(filter, options, id, None);
             }
         }
         codes
@@ -399,7 +457,10 @@ impl Attachment {
     fn unsubscribe(&mut self, filters: &[TopicFilter], batch: &mut Batch) {
         for filter in filters {
             self.broker.change_tree(|tree| tree.unsubscribe(filter, self.slot.key));
-            self.scans.cancel(filter);
+            let was_scanned = self.scans.cancel(filter);
+            if was_scanned && self.slot.is_durable {
+                self.note_scan(filter.clone(), Some(None), batch);
+            }
             if self.slot.is_durable && self.broker.committer.is_durable() {
                 batch.record(Record::Unsubscribed { session: self.slot.key, filter: filter.clone() });
             }

@@ -52,6 +52,11 @@ impl Batch {
         self.is_awaited = true;
     }
 
+    /// A record that nobody waits for.
+    pub fn record_lazily(&mut self, record: Record) {
+        self.items.push(Item::Record(record));
+    }
+
     pub fn publish(
         &mut self,
         message: Arc<Message>,
@@ -166,6 +171,11 @@ impl Committer {
     /// Whether the store has to put in order what it has, before it takes much more.
     pub fn is_behind(&self) -> bool {
         self.is_behind.load(Ordering::Relaxed)
+    }
+
+    /// The last commit that anything was submitted for.
+    pub fn submitted(&self) -> CommitSeq {
+        self.queue.lock().last
     }
 
     /// Whether everything up to this commit is durable.

@@ -31,6 +31,11 @@ impl Broker {
         self.committer.submit(batch, None);
     }
 
+    /// Lets retained messages go from memory that the store has, while there are too many.
+    pub fn shelve_retained(&self) {
+        self.retained.shelve(&self.committer);
+    }
+
     /// Whether publishers have to wait for the disk: it is full, or what was taken in is not in order yet.
     pub fn is_held_up(&self) -> bool {
         self.committer.is_short_of_space() || self.committer.is_behind()

@@ -1,4 +1,6 @@
 //! Pages of queues on their way from the store's shelf: asked for by connections, and for shared deliveries that move.
+use super::retained::Found;
+use super::scan::ScanPage;
 use super::{Batch, Broker, Slot};
 use crate::session::{Delivery, Shelved};
 use crate::store::{Page, Queued, Shelf, StoreError};
@@ -30,6 +32,8 @@ pub(super) enum Purpose {
     Connection,
     /// What is there by this shared subscription goes to members that are connected.
     Claim(TopicFilter),
+    /// Retained messages for a subscription of the session.
+    Retained(ScanPage),
     /// The session is over: what is there by any shared subscription goes to other members.
     Orphans,
 }
@@ -37,6 +41,10 @@ pub(super) enum Purpose {
 impl Load {
     pub fn for_connection(slot: &Arc<Slot>, from: u64) -> Self {
         Self { slot: slot.clone(), from, visit: slot.visit(), purpose: Purpose::Connection }
+    }
+
+    pub fn for_scan(slot: &Arc<Slot>, page: ScanPage) -> Self {
+        Self { slot: slot.clone(), from: 0, visit: slot.visit(), purpose: Purpose::Retained(page) }
     }
 }
 
@@ -136,6 +144,17 @@ impl Broker {
                 if self.move_claimed(&load.slot, load.visit, filter, page) {
                     self.load_on(load, next);
                 }
+            }
+            Purpose::Retained(page) => {
+                let mut messages = Vec::with_capacity(page.messages.len());
+                for found in &page.messages {
+                    match found {
+                        Found::Loaded(_) => messages.push(found.clone()),
+                        // One that is gone was removed meanwhile.
+                        Found::Shelved(topic) => messages.extend(shelf.retained(topic)?.map(Found::Loaded)),
+                    }
+                }
+                load.slot.scanned(load.visit, ScanPage { messages, ..page.clone() });
             }
             Purpose::Orphans => {
                 let page = read(load.from)?;

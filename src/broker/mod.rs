@@ -46,6 +46,8 @@ pub struct Settings {
     pub mailbox_limits: MailboxLimits,
     pub retained_messages_max: usize,
     pub retained_bytes_max: usize,
+    /// Bytes of retained messages in memory, where a store has them as well.
+    pub retained_memory_bytes_max: usize,
     pub shared_strategy: Strategy,
     /// Seeds the choices that must not be guessed by clients: assigned identifiers, hashing, random members.
     pub seed: u64,
@@ -96,7 +98,11 @@ impl Broker {
             shelf: OnceLock::new(),
             tree: RwLock::new(Tree::new()),
             generation: AtomicU64::new(0),
-            retained: RetainedStore::new(settings.retained_messages_max, settings.retained_bytes_max),
+            retained: RetainedStore::new(
+                settings.retained_messages_max,
+                settings.retained_bytes_max,
+                settings.retained_memory_bytes_max,
+            ),
             committer,
             timers: Timers::default(),
             access: Access,

@@ -94,7 +94,7 @@ impl Publisher {
             return ReasonCode::QuotaExceeded;
         }
         let message = Arc::new(if is_retained || self.is_kept(&route) { message.detached() } else { message });
-        if is_retained && !broker.retained.put(&message, &broker.counters) {
+        if is_retained && !broker.retained.put(&message, keeps_retained, &broker.counters) {
             return ReasonCode::QuotaExceeded;
         }
         let mut tally = Tally::default();

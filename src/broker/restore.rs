@@ -21,7 +21,7 @@ impl Broker {
     /// Puts a retained message back. More than the limits allow may have been kept under higher ones; then the newest
     /// are refused, and counted.
     pub fn restore_retained(&self, message: &Arc<Message>) {
-        self.retained.put(message, &self.counters);
+        self.retained.restore(message, &self.counters);
     }
 
     fn restore_session(&self, key: SessionKey, image: SessionImage, now: Now) {
@@ -78,6 +78,7 @@ fn saved(image: SessionImage, sent_below: u64, now: Now) -> Saved {
         will: image.will.map(|will| *will),
         will_at,
         subscriptions: subscriptions.collect(),
+        scans: image.scans,
         inbound: image.inbound.into_iter().collect(),
         head: image.queue.head,
         sent_below,

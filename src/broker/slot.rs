@@ -1,4 +1,5 @@
 //! The place of one session in the broker: where deliveries for it go, whether its client is there or not.
+use super::scan::ScanPage;
 use super::{Counters, Memory};
 use crate::routing::Subscriber;
 use crate::session::{Change, Close, Delivery, Parked, Released, Turn};
@@ -48,6 +49,8 @@ pub(super) struct Inbox {
     shelved: Option<(u64, Released)>,
     /// A page of the shelf that the connection asked for.
     page: Option<Page>,
+    /// A page of retained messages that it asked for.
+    scanned: Option<ScanPage>,
     committed: CommitSeq,
     /// The connection is asked to close.
     close: Option<Close>,
@@ -85,6 +88,7 @@ pub struct Collected {
     /// Deliveries behind them that stayed on the store's shelf: the end of their positions, and what they cost.
     pub shelved: Option<(u64, Released)>,
     pub page: Option<Page>,
+    pub(super) scanned: Option<ScanPage>,
     pub committed: CommitSeq,
     pub close: Option<Close>,
 }
@@ -107,6 +111,7 @@ impl Slot {
                 held_bytes: 0,
                 shelved: None,
                 page: None,
+                scanned: None,
                 committed: CommitSeq::default(),
                 close: None,
                 owner: None,
@@ -185,6 +190,17 @@ impl Slot {
         }
     }
 
+    /// The same for a page of retained messages.
+    pub(super) fn scanned(&self, visit: u64, page: ScanPage) {
+        let mut inbox = self.inbox.lock();
+        if self.visit() == visit && matches!(inbox.place, Place::Live) {
+            inbox.scanned = Some(page);
+            let owner = inbox.owner.take();
+            drop(inbox);
+            wake(owner);
+        }
+    }
+
     /// Makes the connection look at what it may do.
     pub fn nudge(&self) {
         let mut inbox = self.inbox.lock();
@@ -248,7 +264,8 @@ impl Slot {
     /// `takes_deliveries` deliveries stay where they are.
     pub fn poll_collect(&self, known: CommitSeq, takes_deliveries: bool, context: &mut Context<'_>) -> Poll<()> {
         let mut inbox = self.inbox.lock();
-        let has_deliveries = !inbox.deliveries.is_empty() || inbox.shelved.is_some() || inbox.page.is_some();
+        let has_deliveries =
+            !inbox.deliveries.is_empty() || inbox.shelved.is_some() || inbox.page.is_some() || inbox.scanned.is_some();
         if (takes_deliveries && has_deliveries)
             || std::mem::take(&mut inbox.is_nudged)
             || inbox.close.is_some()
@@ -266,6 +283,7 @@ impl Slot {
             std::mem::swap(&mut inbox.deliveries, &mut into.deliveries);
             into.shelved = inbox.shelved.take();
             into.page = inbox.page.take();
+            into.scanned = inbox.scanned.take();
             inbox.bytes = 0;
             memory.change(std::mem::take(&mut inbox.held_bytes), 0);
         }
@@ -302,6 +320,7 @@ impl Inbox {
         self.owner = None;
         self.close = None;
         self.page = None;
+        self.scanned = None;
         std::mem::take(&mut self.waiting)
     }
 

@@ -62,6 +62,8 @@ pub struct Storage {
     pub on_damage: OnDamage,
     /// MiB of queued messages that may be in memory on their way to connected clients; the rest is read back from disk.
     pub memory_mib: u64,
+    /// MiB of retained messages that may be in memory; the rest is read back from disk.
+    pub retained_memory_mib: u64,
     /// MiB of the delivery log above which its oldest part is put in order.
     pub log_mib: u64,
     /// MiB of one file of the delivery log. A packet must fit in half of it.
@@ -72,7 +74,14 @@ pub struct Storage {
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { on_damage: OnDamage::Stop, memory_mib: 256, log_mib: 128, segment_mib: 32, free_mib_min: 128 }
+        Self {
+            on_damage: OnDamage::Stop,
+            memory_mib: 256,
+            retained_memory_mib: 256,
+            log_mib: 128,
+            segment_mib: 32,
+            free_mib_min: 128,
+        }
     }
 }
 
@@ -272,6 +281,7 @@ impl Config {
         let storage = &self.storage;
         for (key, value, least, most) in [
             ("storage.memory_mib", storage.memory_mib, 1, 1 << 20),
+            ("storage.retained_memory_mib", storage.retained_memory_mib, 1, 1 << 20),
             ("storage.log_mib", storage.log_mib, 1, 1 << 20),
             ("storage.segment_mib", storage.segment_mib, 1, 2048),
         ] {

@@ -53,6 +53,9 @@ pub struct SessionLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub will: Option<WillLine>,
     pub subscriptions: Vec<SubscriptionLine>,
+    /// Subscriptions to which retained messages are on their way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scans: Vec<ScanLine>,
     /// QoS 2 identifiers that the client has not released.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inbound: Vec<u16>,
@@ -70,6 +73,14 @@ pub struct SubscriptionLine {
     pub retain_handling: u8,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScanLine {
+    pub filter: String,
+    /// The topic up to which they are in the queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -137,6 +148,14 @@ impl SessionLine {
                 .subscriptions
                 .iter()
                 .map(|(filter, (options, id))| SubscriptionLine::of(filter, *options, *id))
+                .collect(),
+            scans: image
+                .scans
+                .iter()
+                .map(|(filter, after)| ScanLine {
+                    filter: filter.as_str().to_owned(),
+                    after: after.as_ref().map(|topic| topic.as_str().to_owned()),
+                })
                 .collect(),
             inbound: image.inbound.iter().map(|id| id.value()).collect(),
         }
@@ -252,8 +271,7 @@ impl BodyLine {
             _ => return Err("there must be either payload or payload_base64".to_owned()),
         };
         Ok(Message {
-            topic: TopicName::try_from(self.topic.as_str())
-                .map_err(|_| format!("\"{}\" is no topic name", self.topic))?,
+            topic: topic(&self.topic)?,
             payload,
             qos: qos(self.qos)?,
             retain: self.retain,
@@ -265,6 +283,10 @@ impl BodyLine {
 
 pub fn filter(text: &str) -> Result<TopicFilter, Fault> {
     TopicFilter::try_from(text).map_err(|_| format!("\"{text}\" is no topic filter"))
+}
+
+pub fn topic(text: &str) -> Result<TopicName, Fault> {
+    TopicName::try_from(text).map_err(|_| format!("\"{text}\" is no topic name"))
 }
 
 fn qos(bits: u8) -> Result<QoS, Fault> {

@@ -1,5 +1,5 @@
 //! From lines to the records of a store.
-use super::line::{FORMAT, Fault, Line, SessionLine, filter};
+use super::line::{FORMAT, Fault, Line, SessionLine, filter, topic};
 use crate::store::{Record, Store, StoreError};
 use crate::types::{Message, Now, PacketId, QoS, SessionKey, TopicName};
 use bytes::Bytes;
@@ -124,6 +124,10 @@ impl Reading<'_> {
         for subscription in &line.subscriptions {
             let (filter, options) = (filter(&subscription.filter)?, subscription.options()?);
             self.records.push(Record::Subscribed { session, filter, options, id: subscription.id });
+        }
+        for scan in &line.scans {
+            let (filter, after) = (filter(&scan.filter)?, scan.after.as_deref().map(topic).transpose()?);
+            self.records.push(Record::ScanAt { session, filter, after });
         }
         for id in &line.inbound {
             let id = PacketId::new(*id).ok_or_else(|| "0 is no packet identifier".to_owned())?;

@@ -142,6 +142,7 @@ impl Engine {
             while !is_stopping.load(Ordering::Relaxed) {
                 checkpoint(&mut checkpointer, &broker, clock, &disk)?;
                 serve_exports(&mut checkpointer, &exports)?;
+                broker.shelve_retained();
                 // Publishers that were made to wait are told when they need not any more.
                 let is_held_up = broker.is_held_up();
                 if was_held_up && !is_held_up {

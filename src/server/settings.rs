@@ -75,6 +75,7 @@ pub(super) fn broker(config: &Config, seed: u64) -> Settings {
         },
         retained_messages_max: limits.retained_messages_max,
         retained_bytes_max: limits.retained_bytes_max,
+        retained_memory_bytes_max: usize::try_from(config.storage.retained_memory_mib << 20).unwrap_or(usize::MAX),
         shared_strategy: strategy(mqtt.shared_strategy),
         seed,
     }

@@ -8,7 +8,7 @@ use super::{
     Cause, Change, Close, Delivery, Dropped, Ended, Outcome, Outgoing, OutgoingPublish, Parked, Released, Shelved, Turn,
 };
 use crate::packet::{Disconnect, Packet, PublishQoS, Version};
-use crate::types::{ClientId, CommitSeq, Now, PacketId, QoS, ReasonCode, TopicFilter, Violation};
+use crate::types::{ClientId, CommitSeq, Now, PacketId, QoS, ReasonCode, TopicFilter, TopicName, Violation};
 
 #[derive(Debug)]
 pub struct Session {
@@ -115,6 +115,20 @@ impl Session {
     ) {
         self.state.outbound.load(from, next, deliveries);
         self.advance(now, turn);
+    }
+
+    /// Subscriptions to which retained messages are on their way, and the topic up to which they are in the queue.
+    pub fn scans(&self) -> impl Iterator<Item = (&TopicFilter, &Option<TopicName>)> {
+        self.state.scans.iter()
+    }
+
+    /// Remembers how far the retained messages for a subscription have come.
+    pub fn scan_at(&mut self, filter: TopicFilter, after: Option<TopicName>) {
+        self.state.scans.insert(filter, after);
+    }
+
+    pub fn scan_over(&mut self, filter: &TopicFilter) {
+        self.state.scans.remove(filter);
     }
 
     /// Bytes of QoS 1 and 2 deliveries held in memory.

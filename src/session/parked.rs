@@ -4,7 +4,7 @@ use super::outbound::Outbound;
 use super::state::{State, Subscribed, will_message, will_qos};
 use super::{Ask, Cause, Change, Delivery, Ended, Limits, Publication, Released, Turn};
 use crate::packet::Will;
-use crate::types::{ClientId, CommitSeq, Now, PacketId, QoS, TopicFilter};
+use crate::types::{ClientId, CommitSeq, Now, PacketId, QoS, TopicFilter, TopicName};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -30,6 +30,7 @@ pub struct Saved {
     pub will: Option<Will>,
     pub will_at: Option<Now>,
     pub subscriptions: BTreeMap<TopicFilter, Subscribed>,
+    pub scans: BTreeMap<TopicFilter, Option<TopicName>>,
     pub inbound: Vec<PacketId>,
     /// Positions below this are finished.
     pub head: u64,
@@ -47,6 +48,7 @@ impl Parked {
         let mut state = State::new(saved.client_id, limits, saved.expiry_s.max(1), true);
         state.expiry_s = saved.expiry_s;
         state.subscriptions = saved.subscriptions;
+        state.scans = saved.scans;
         state.inbound = Inbound::restored(saved.inbound);
         state.will = saved.will;
         state.outbound = Outbound::shelved(saved.head, saved.next_position, saved.sent_below, saved.occupied);

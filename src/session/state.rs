@@ -3,7 +3,7 @@ use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::{Change, Delivery, Limits, OnFull, Released, Turn};
 use crate::packet::{SubscriptionOptions, Will};
-use crate::types::{ClientId, CommitSeq, Message, Now, PacketId, QoS, TopicFilter};
+use crate::types::{ClientId, CommitSeq, Message, Now, PacketId, QoS, TopicFilter, TopicName};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -21,6 +21,8 @@ pub(super) struct State {
     /// Whether the session outlives its connection, so that its changes are persisted.
     pub is_durable: bool,
     pub subscriptions: BTreeMap<TopicFilter, Subscribed>,
+    /// Subscriptions to which retained messages are on their way, and the topic up to which they are in the queue.
+    pub scans: BTreeMap<TopicFilter, Option<TopicName>>,
     pub inbound: Inbound,
     pub outbound: Outbound,
     pub will: Option<Will>,
@@ -39,6 +41,7 @@ impl State {
             limits,
             is_durable,
             subscriptions: BTreeMap::new(),
+            scans: BTreeMap::new(),
             inbound: Inbound::default(),
             outbound,
             will: None,

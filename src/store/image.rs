@@ -1,6 +1,6 @@
 //! The durable state as a restart finds it, but for the messages themselves.
 use crate::packet::{SubscriptionOptions, Will};
-use crate::types::{ClientId, Now, PacketId, TopicFilter};
+use crate::types::{ClientId, Now, PacketId, TopicFilter, TopicName};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -11,6 +11,8 @@ pub struct SessionImage {
     pub will: Option<Box<Will>>,
     pub presence: Presence,
     pub subscriptions: BTreeMap<TopicFilter, (SubscriptionOptions, Option<u32>)>,
+    /// Subscriptions to which retained messages are on their way, and the topic up to which they are in the queue.
+    pub scans: BTreeMap<TopicFilter, Option<TopicName>>,
     /// QoS 2 identifiers that the client has not released.
     pub inbound: BTreeSet<PacketId>,
     pub queue: QueueImage,
@@ -48,6 +50,7 @@ impl SessionImage {
             will: None,
             presence: Presence::Attached,
             subscriptions: BTreeMap::new(),
+            scans: BTreeMap::new(),
             inbound: BTreeSet::new(),
             queue: QueueImage::default(),
         }

@@ -1,6 +1,6 @@
 //! What is written so that a crash loses nothing that was acknowledged.
 use crate::packet::{SubscriptionOptions, Will};
-use crate::types::{ClientId, Message, Now, PacketId, QoS, SessionKey, TopicFilter};
+use crate::types::{ClientId, Message, Now, PacketId, QoS, SessionKey, TopicFilter, TopicName};
 use std::sync::Arc;
 
 /// One change to the durable state. Every record carries its decision, so that applying it twice changes nothing.
@@ -34,6 +34,17 @@ pub enum Record {
         id: Option<u32>,
     },
     Unsubscribed {
+        session: SessionKey,
+        filter: TopicFilter,
+    },
+    /// Retained messages are on their way to a subscription: those of topics up to `after` are in the queue.
+    ScanAt {
+        session: SessionKey,
+        filter: TopicFilter,
+        after: Option<TopicName>,
+    },
+    /// All of them are, or need not be any more.
+    ScanOver {
         session: SessionKey,
         filter: TopicFilter,
     },

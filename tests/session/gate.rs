@@ -4,7 +4,8 @@ use crate::peer::{World, mailbox_limits};
 use std::cell::RefCell;
 use std::ops::Deref;
 use std::sync::Arc;
-use vowmq::broker::{Committer, Counters};
+use vowmq::broker::{Committer, Counters, Settings};
+use vowmq::packet::Packet;
 use vowmq::store::cold::MemoryCold;
 use vowmq::store::log::fault::FaultFiles;
 use vowmq::store::{DurableStore, Options, Record, Store, StoreError};
@@ -37,10 +38,14 @@ impl Store for Kept<'_> {
 }
 
 fn durable() -> Durable {
+    durable_with(|_| {})
+}
+
+fn durable_with(change: impl FnOnce(&mut Settings)) -> Durable {
     let options = Options { segment_bytes: 64 << 10, spares_apart: false, ..Options::new(1) };
     let files = Arc::new(FaultFiles::new(1, 4096));
     let (store, _) = DurableStore::open_with(files, Arc::new(MemoryCold::default()), options).expect("a new store");
-    let world = World::new(|_| {}, Committer::durable(u64::MAX));
+    let world = World::new(change, Committer::durable(u64::MAX));
     world.broker.set_shelf(store.shelf());
     Durable { world, store: RefCell::new(store) }
 }
@@ -183,4 +188,65 @@ fn a_shared_message_moves_on_to_another_member_in_one_commit() {
     let done = records.iter().position(|record| matches!(record, Record::Done { .. }));
     assert!(moved.is_some() && moved < done, "{records:?}");
     second.expect(publish("a").qos1(1));
+}
+
+/// Lets what is retained and durable go from memory, as the house does from time to time.
+fn shelve(durable: &Durable) {
+    for _ in 0..2 {
+        durable.broker.shelve_retained();
+    }
+}
+
+/// Handles everything that comes until nothing more does, as a client that acknowledges at once. Returns the topics.
+fn receive_all(durable: &Durable, client: &mut crate::peer::Peer, at_most: usize) -> Vec<String> {
+    let mut topics = Vec::new();
+    while topics.len() < at_most {
+        let Some(packet) = client.next() else {
+            if commit(durable).is_empty() && !client.has_next() {
+                return topics;
+            }
+            continue;
+        };
+        let Packet::Publish(publish) = packet else { panic!("{packet:?}") };
+        topics.push(publish.topic.expect("no alias is used").as_str().to_owned());
+        client.send(puback(publish.qos.id().expect("QoS 1").value()));
+    }
+    topics
+}
+
+#[test]
+fn retained_messages_on_their_way_to_a_subscription_survive_lost_connections() {
+    let world = durable_with(|settings| {
+        (settings.retained_messages_max, settings.retained_bytes_max) = (1000, 1 << 20);
+        // About a hundred.
+        settings.retained_memory_bytes_max = 20_000;
+    });
+    let mut publisher = connected(&world, "p");
+    for number in 0..300 {
+        publisher.send(publish(&format!("r/{number:03}")).qos1(1).retain().payload("some bytes to keep"));
+        commit(&world);
+        publisher.expect(puback(1));
+    }
+    shelve(&world);
+    let mut client = connected(&world, "c");
+    client.send(subscribe(1, "r/#", QoS::AtLeastOnce));
+    commit(&world);
+    client.expect(suback(1, ReasonCode::GrantedQoS1));
+    let mut topics = receive_all(&world, &mut client, 40);
+    client.lose();
+    commit(&world);
+    let mut client = world.connect(resume("c"));
+    commit(&world);
+    client.take_connack();
+    topics.extend(receive_all(&world, &mut client, usize::MAX));
+    topics.dedup();
+    let expected: Vec<_> = (0..300).map(|number| format!("r/{number:03}")).collect();
+    assert_eq!(topics, expected);
+    // They were sent once and for all.
+    client.lose();
+    commit(&world);
+    let mut client = world.connect(resume("c"));
+    commit(&world);
+    client.take_connack();
+    assert_eq!(receive_all(&world, &mut client, usize::MAX), Vec::<String>::new());
 }

@@ -26,6 +26,7 @@ pub fn settings() -> Settings {
         mailbox_limits: mailbox_limits(),
         retained_messages_max: 100,
         retained_bytes_max: 100_000,
+        retained_memory_bytes_max: usize::MAX,
         shared_strategy: Strategy::RoundRobin,
         seed: 7,
     }
@@ -133,6 +134,17 @@ impl Peer {
         let packet = self.seen.pop_front().unwrap_or_else(|| panic!("{name} expected, nothing came"));
         assert_eq!(packet.name(), name);
         packet
+    }
+
+    /// The next packet, if one is there.
+    pub fn next(&mut self) -> Option<Packet> {
+        self.collect();
+        self.seen.pop_front()
+    }
+
+    pub fn has_next(&mut self) -> bool {
+        self.collect();
+        !self.seen.is_empty()
     }
 
     /// Whether this packet, or else nothing, comes next.

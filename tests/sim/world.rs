@@ -50,6 +50,7 @@ impl World {
             mailbox_limits: MAILBOX,
             retained_messages_max: 100,
             retained_bytes_max: 1 << 20,
+            retained_memory_bytes_max: usize::MAX,
             shared_strategy: strategies[usize::try_from(dice.below(4)).expect("below 4")],
             seed,
         };

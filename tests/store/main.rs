@@ -92,6 +92,12 @@ fn record() -> impl Strategy<Value = Record> {
         (session(), filter(), options(), prop::option::of(1..9u32))
             .prop_map(|(session, filter, options, id)| Record::Subscribed { session, filter, options, id }),
         (session(), filter()).prop_map(|(session, filter)| Record::Unsubscribed { session, filter }),
+        (session(), filter(), prop::option::of(topic())).prop_map(|(session, filter, after)| Record::ScanAt {
+            session,
+            filter,
+            after
+        }),
+        (session(), filter()).prop_map(|(session, filter)| Record::ScanOver { session, filter }),
         (message(), prop::option::of((session(), packet_id())), any::<bool>(), prop::collection::vec(target(), 0..3))
             .prop_map(|(message, inbound, is_retained, targets)| {
                 let targets = targets.into_iter().map(|(session, qos, retain, ids, share)| Target {
@@ -122,6 +128,8 @@ fn number(mut records: Vec<Record>) -> Vec<Record> {
         | Record::SessionEnded { session }
         | Record::Subscribed { session, .. }
         | Record::Unsubscribed { session, .. }
+        | Record::ScanAt { session, .. }
+        | Record::ScanOver { session, .. }
         | Record::Done { session, .. }
         | Record::Received { session, .. }
         | Record::InboundOpen { session, .. }
@@ -246,6 +254,7 @@ fn assert_same(store: &DurableStore, restored: &Restored, expected: &Image) {
         assert_eq!(found.will.as_deref(), session.pending_will());
         assert_eq!(found.presence, session.presence);
         assert_eq!(found.subscriptions, session.subscriptions);
+        assert_eq!(found.scans, session.scans);
         assert_eq!(found.inbound, session.inbound);
         assert_eq!(found.queue.next_position, session.next_position, "{key:?}");
         assert!(session.queue.keys().next().is_none_or(|first| *first >= found.queue.head));

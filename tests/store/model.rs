@@ -21,6 +21,7 @@ pub struct SessionImage {
     pub will: Option<Box<Will>>,
     pub presence: Presence,
     pub subscriptions: BTreeMap<TopicFilter, (SubscriptionOptions, Option<u32>)>,
+    pub scans: BTreeMap<TopicFilter, Option<TopicName>>,
     /// QoS 2 identifiers that the client has not released.
     pub inbound: BTreeSet<PacketId>,
     pub queue: BTreeMap<u64, Queued>,
@@ -66,6 +67,8 @@ impl Image {
             | Record::Subscribed { session, .. }
             | Record::Unsubscribed { session, .. }
             | Record::InboundReleased { session, .. }
+            | Record::ScanAt { session, .. }
+            | Record::ScanOver { session, .. }
             | Record::InboundOpen { session, .. } => self.change(*session, |found| found.apply(record)),
         }
     }
@@ -79,6 +82,7 @@ impl Image {
             will: None,
             presence: Presence::Attached,
             subscriptions: BTreeMap::new(),
+            scans: BTreeMap::new(),
             inbound: BTreeSet::new(),
             queue: BTreeMap::new(),
             next_position: 0,
@@ -145,6 +149,12 @@ impl SessionImage {
             }
             Record::Unsubscribed { filter, .. } => {
                 self.subscriptions.remove(filter);
+            }
+            Record::ScanAt { filter, after, .. } => {
+                self.scans.insert(filter.clone(), after.clone());
+            }
+            Record::ScanOver { filter, .. } => {
+                self.scans.remove(filter);
             }
             Record::InboundReleased { id, .. } => {
                 self.inbound.remove(id);

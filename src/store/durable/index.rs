@@ -151,6 +151,8 @@ impl Index {
             | Record::SessionParked { .. }
             | Record::Subscribed { .. }
             | Record::Unsubscribed { .. }
+            | Record::ScanAt { .. }
+            | Record::ScanOver { .. }
             | Record::InboundReleased { .. }
             | Record::InboundOpen { .. } => {}
         }

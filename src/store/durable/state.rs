@@ -15,6 +15,7 @@ mod letter {
     pub const INBOUND: u8 = b'i';
     pub const PARKED: u8 = b'p';
     pub const QUEUE: u8 = b'q';
+    pub const SCAN: u8 = b'r';
     pub const SUBSCRIPTION: u8 = b's';
 }
 
@@ -79,6 +80,14 @@ pub fn changes(record: &Record, mut put: impl FnMut(Vec<u8>, Option<Vec<u8>>)) {
         }
         Record::Unsubscribed { session, filter } => {
             put(key(*session, letter::SUBSCRIPTION, filter.as_text().as_bytes()), None);
+        }
+        Record::ScanAt { session, filter, after } => {
+            let mut value = Vec::new();
+            put::option(&mut value, after.as_ref(), |out, topic| put::blob(out, topic.as_bytes()));
+            put(key(*session, letter::SCAN, filter.as_text().as_bytes()), Some(value));
+        }
+        Record::ScanOver { session, filter } => {
+            put(key(*session, letter::SCAN, filter.as_text().as_bytes()), None);
         }
         Record::InboundOpen { session, id } | Record::Published { inbound: Some((session, id)), .. } => {
             put(key(*session, letter::INBOUND, &id.value().to_be_bytes()), Some(Vec::new()));
@@ -145,9 +154,16 @@ pub fn apply(
         }
         (letter::PARKED, false) => image.presence = Presence::Attached,
         (letter::QUEUE, true) => image.queue = to_queue(value.cloned().unwrap_or_default())?,
+        (letter::SCAN, is_there) => {
+            let filter = to_filter(rest)?;
+            if is_there {
+                image.scans.insert(filter, fields.option(|fields| Ok(fields.topic()?.detached()))?);
+            } else {
+                image.scans.remove(&filter);
+            }
+        }
         (letter::SUBSCRIPTION, is_there) => {
-            let text = Text::parse(Bytes::copy_from_slice(rest)).map_err(|_| UnknownForm)?;
-            let filter = TopicFilter::parse(text).map_err(|_| UnknownForm)?;
+            let filter = to_filter(rest)?;
             if is_there {
                 image.subscriptions.insert(filter, (fields.options()?, fields.option(Fields::id)?));
             } else {
@@ -165,6 +181,11 @@ pub fn apply(
         _ => return Err(UnknownForm),
     }
     Ok(())
+}
+
+fn to_filter(bytes: &[u8]) -> Result<TopicFilter, UnknownForm> {
+    let text = Text::parse(Bytes::copy_from_slice(bytes)).map_err(|_| UnknownForm)?;
+    TopicFilter::parse(text).map_err(|_| UnknownForm)
 }
 
 /// A will whose time has been settled otherwise is no will.

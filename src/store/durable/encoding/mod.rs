@@ -32,6 +32,8 @@ mod tag {
     pub const INBOUND_RELEASED: u8 = 10;
     pub const INBOUND_OPEN: u8 = 11;
     pub const MORE_TARGETS: u8 = 12;
+    pub const SCAN_AT: u8 = 13;
+    pub const SCAN_OVER: u8 = 14;
 }
 
 /// Targets that stand in one record with their message.
@@ -119,6 +121,15 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
             head(out, tag::UNSUBSCRIBED, *session);
             blob(out, filter.as_text().as_bytes());
         }
+        Record::ScanAt { session, filter, after } => {
+            head(out, tag::SCAN_AT, *session);
+            blob(out, filter.as_text().as_bytes());
+            option(out, after.as_ref(), |out, topic| blob(out, topic.as_bytes()));
+        }
+        Record::ScanOver { session, filter } => {
+            head(out, tag::SCAN_OVER, *session);
+            blob(out, filter.as_text().as_bytes());
+        }
         Record::Done { session, position } => {
             head(out, tag::DONE, *session);
             number(out, *position);
@@ -174,6 +185,12 @@ pub fn decode(bytes: &[u8]) -> Result<Entry, UnknownForm> {
             id: fields.option(Fields::id)?,
         },
         tag::UNSUBSCRIBED => Record::Unsubscribed { session, filter: fields.filter()? },
+        tag::SCAN_AT => Record::ScanAt {
+            session,
+            filter: fields.filter()?,
+            after: fields.option(|fields| Ok(fields.topic()?.detached()))?,
+        },
+        tag::SCAN_OVER => Record::ScanOver { session, filter: fields.filter()? },
         tag::DONE => Record::Done { session, position: fields.number()? },
         tag::RECEIVED => Record::Received { session, position: fields.number()? },
         tag::INBOUND_RELEASED => Record::InboundReleased { session, id: fields.packet_id()? },
