@@ -20,6 +20,12 @@ apt_install() {
 if ! command -v mosquitto_pub >/dev/null || ! command -v mosquitto_sub >/dev/null; then
     apt_install mosquitto-clients
 fi
+if ! command -v strace >/dev/null; then
+    apt_install strace
+fi
+if ! command -v mkfs.ext4 >/dev/null; then
+    apt_install e2fsprogs
+fi
 if ! command -v python3 >/dev/null || ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
     apt_install python3 python3-venv
 fi
