@@ -4,10 +4,12 @@
 //! `CRASH_ROUNDS=1000 CRASH_SEED=7 cargo test --release --test crash -- --nocapture` for a long run.
 #[path = "../common/broker.rs"]
 mod broker;
+mod faults;
 mod link;
 mod peers;
 
 use broker::Broker;
+use faults::{Faults, Recipe};
 use link::Connection;
 use peers::{Publisher, Subscriber};
 use std::time::{Duration, Instant};
@@ -51,6 +53,32 @@ fn what_was_acknowledged_survives_every_kill() {
          in order, in sessions that were still there ({} QoS 1 repeats, which are allowed)",
         tally.kills, tally.published, tally.acknowledged_before_a_kill, tally.doubled_qos1
     );
+}
+
+/// `CRASH_PEER=/usr/sbin/mosquitto CRASH_ROUNDS=50 cargo test --release --test crash -- faults --nocapture` puts another
+/// broker to the same, in the same run; docs/FAULTS.md shows what came of it.
+#[test]
+fn faults_are_counted_for_any_broker() {
+    let (rounds, seed) = (setting("CRASH_ROUNDS", 3), setting("CRASH_SEED", 1));
+    let mut recipes = vec![Recipe::vowmq()];
+    if let Ok(program) = std::env::var("CRASH_PEER") {
+        recipes.extend([Recipe::mosquitto(&program), Recipe::mosquitto_saving(&program)]);
+    }
+    println!(
+        "| broker | kills | acknowledged before | of these lost | QoS 2 doubled | out of order | sessions lost | acknowledged/s |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    for (index, recipe) in recipes.into_iter().enumerate() {
+        let name = recipe.name.clone();
+        let found = faults::count(recipe, rounds, seed);
+        let Faults { rounds, acknowledged, lost, doubled_qos2, reordered, sessions_lost, publishing_ms } = found;
+        let rate = acknowledged * 1000 / publishing_ms.max(1);
+        println!(
+            "| {name} | {rounds} | {acknowledged} | {lost} | {doubled_qos2} | {reordered} | {sessions_lost} | {rate} |"
+        );
+        let flawless = Faults { rounds, acknowledged, publishing_ms, ..Faults::default() };
+        assert!(index > 0 || found == flawless, "{found:?}");
+    }
 }
 
 fn run_life(seed: u64, kills: u64, tally: &mut Tally) {
