@@ -36,9 +36,11 @@ impl Subscriber {
 
     /// Waits for packets, notes the messages among them, and acknowledges.
     pub async fn receive(&mut self, ledger: &mut Ledger) {
-        self.link.fill().await;
-        while let Some(packet) = self.link.take() {
-            self.handle(packet, ledger);
+        // The first may have come with CONNACK.
+        let mut packet = Some(self.link.next().await);
+        while let Some(next) = packet {
+            self.handle(next, ledger);
+            packet = self.link.take();
         }
         self.link.flush().await;
     }
