@@ -24,6 +24,16 @@ pub fn memory(pid: u32) -> Memory {
     Memory { resident: kibibytes("VmRSS:") << 10, peak: kibibytes("VmHWM:") << 10 }
 }
 
+/// Processor time of all threads that a process has now.
+pub fn processor_time(pid: u32) -> Duration {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Duration::ZERO };
+    let nanos = threads.flatten().filter_map(|thread| {
+        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanos.sum())
+}
+
 /// Bytes a directory takes on the disk, with all below it.
 pub fn directory_bytes(directory: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(directory) else { return 0 };
