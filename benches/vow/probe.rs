@@ -24,14 +24,21 @@ pub fn memory(pid: u32) -> Memory {
     Memory { resident: kibibytes("VmRSS:") << 10, peak: kibibytes("VmHWM:") << 10 }
 }
 
-/// Processor time of all threads that a process has now.
+/// Processor time of this process's first thread, which is all of the load.
+pub fn processor_time_here() -> Duration {
+    processor_time_of(Path::new("/proc/self"))
+}
+
+/// Processor time of the threads that a process has now.
 pub fn processor_time(pid: u32) -> Duration {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Duration::ZERO };
-    let nanos = threads.flatten().filter_map(|thread| {
-        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse::<u64>().ok()
-    });
-    Duration::from_nanos(nanos.sum())
+    threads.flatten().map(|thread| processor_time_of(&thread.path())).sum()
+}
+
+fn processor_time_of(thread: &Path) -> Duration {
+    let text = fs::read_to_string(thread.join("schedstat")).unwrap_or_default();
+    let nanos = text.split(' ').next().and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or(0))
 }
 
 /// Bytes a directory takes on the disk, with all below it.

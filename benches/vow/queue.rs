@@ -1,4 +1,4 @@
-//! Deep queues of sessions that are away: memory and disk while they fill, starts after a crash and after an orderly end.
+//! Deep queues of sessions that are away: memory and disk as they fill, starts after a crash and after an orderly end.
 use super::broker::Broker;
 use super::ledger::{Ledger, Sum};
 use super::link::Life;

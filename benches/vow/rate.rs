@@ -5,7 +5,7 @@ use super::groups::{Counter, Groups};
 use super::ledger::{Ledger, Sum};
 use super::link::Life;
 use super::payload::{BYTES_MIN, Number};
-use super::probe::processor_time;
+use super::probe::{processor_time, processor_time_here};
 use super::publisher::{Item, Publisher};
 use super::subscriber::Subscriber;
 use super::table::{Table, median, verdict};
@@ -182,8 +182,7 @@ impl Bench {
 
     /// Publishes for the subscriber that is away, all publishers at once; how long until the last acknowledgement.
     async fn publish(&mut self, crew: &mut Vec<(u32, Publisher)>, each: u64) -> Taken {
-        let (broker, load) = (self.broker.pid(), std::process::id());
-        let before = (processor_time(broker), processor_time(load));
+        let (broker, load) = (processor_time(self.broker.pid()), processor_time_here());
         let begun = Instant::now();
         let mut tasks = Vec::new();
         for (stream, mut publisher) in crew.drain(..) {
@@ -204,8 +203,9 @@ impl Bench {
             crew.push(task.await.expect("a publisher ends well"));
         }
         let elapsed = begun.elapsed();
-        let (broker, load) = (processor_time(broker) - before.0, processor_time(load) - before.1);
-        Taken { elapsed, broker, load }
+        // A thread that ended meanwhile took its time with it.
+        let broker = processor_time(self.broker.pid()).saturating_sub(broker);
+        Taken { elapsed, broker, load: processor_time_here() - load }
     }
 
     /// Fetches everything that was published.
