@@ -5,7 +5,7 @@ use super::groups::{Counter, Groups};
 use super::ledger::{Ledger, Sum};
 use super::link::Life;
 use super::payload::{BYTES_MIN, Number};
-use super::probe::{processor_time, processor_time_here};
+use super::probe::{processor_time, processor_time_here, wait_until_at_rest};
 use super::publisher::{Item, Publisher};
 use super::subscriber::Subscriber;
 use super::table::{Table, median, verdict};
@@ -22,7 +22,8 @@ pub struct Arguments {
     /// Rounds; the medians count. One more before them, to warm up and to learn the groups' size, does not
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Parts of a round: after each part of the load the bare disk does its part, so that both meet the same disk
+    /// Parts of a round: after each part of the load the bare disk does its part, so that both meet the same disk.
+    /// With 1 the load is not interrupted, and the broker has no time to make room ahead
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     slices: u32,
     /// Messages of one round by many publishers
@@ -205,7 +206,10 @@ impl Bench {
         let elapsed = begun.elapsed();
         // A thread that ended meanwhile took its time with it.
         let broker = processor_time(self.broker.pid()).saturating_sub(broker);
-        Taken { elapsed, broker, load: processor_time_here() - load }
+        let taken = Taken { elapsed, broker, load: processor_time_here() - load };
+        // The bare disk's turn is next, and the broker must not make room ahead meanwhile.
+        wait_until_at_rest(self.broker.pid()).await;
+        taken
     }
 
     /// Fetches everything that was published.
