@@ -1,8 +1,8 @@
 //! How many groups the broker committed, and how large they were.
 use super::broker::Broker;
 use super::link::{Life, Link};
+use super::probe::wait_until_at_rest;
 use super::subscriber::subscribe;
-use std::time::Duration;
 use vowmq::packet::Packet;
 use vowmq::store::log::{DiskFiles, inspect};
 use vowmq::types::QoS;
@@ -27,8 +27,7 @@ pub enum Counter {
 const COUNT: &str = "$SYS/broker/vow/groups";
 /// Bytes of all groups so far.
 const BYTES: &str = "$SYS/broker/vow/group/bytes";
-/// When the committer has written all that nobody waited for, and marked the end of it.
-const SETTLED_AFTER: Duration = Duration::from_millis(1500);
+
 impl Counter {
     pub async fn find(broker: &Broker) -> Self {
         let (mut link, _) = Link::open(broker.address, "bench-groups", Life::Passing).await;
@@ -53,7 +52,7 @@ impl Counter {
 
     /// What is counted once the broker has come to rest; `None` if nothing is to be seen.
     pub async fn read(&mut self, broker: &Broker) -> Option<Groups> {
-        tokio::time::sleep(SETTLED_AFTER).await;
+        wait_until_at_rest(broker.pid()).await;
         match self {
             Self::Told(link) => Some(told(link).await),
             Self::Read => in_log(broker),

@@ -24,6 +24,39 @@ pub fn memory(pid: u32) -> Memory {
     Memory { resident: kibibytes("VmRSS:") << 10, peak: kibibytes("VmHWM:") << 10 }
 }
 
+/// Processor time of this process's first thread, which is all of the load.
+pub fn processor_time_here() -> Duration {
+    processor_time_of(Path::new("/proc/self"))
+}
+
+/// Processor time of the threads that a process has now.
+pub fn processor_time(pid: u32) -> Duration {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Duration::ZERO };
+    threads.flatten().map(|thread| processor_time_of(&thread.path())).sum()
+}
+
+fn processor_time_of(thread: &Path) -> Duration {
+    let text = fs::read_to_string(thread.join("schedstat")).unwrap_or_default();
+    let nanos = text.split(' ').next().and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or(0))
+}
+
+/// Waits until a process has stopped writing to disks: what it puts off until it has time is done.
+pub async fn wait_until_at_rest(pid: u32) {
+    const STILL_FOR: Duration = Duration::from_millis(250);
+    let written = || {
+        let text = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+        text.lines().find_map(|line| line.strip_prefix("write_bytes:")?.trim().parse::<u64>().ok())
+    };
+    loop {
+        let before = written();
+        tokio::time::sleep(STILL_FOR).await;
+        if written() == before {
+            return;
+        }
+    }
+}
+
 /// Bytes a directory takes on the disk, with all below it.
 pub fn directory_bytes(directory: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(directory) else { return 0 };

@@ -5,6 +5,7 @@ use super::groups::{Counter, Groups};
 use super::ledger::{Ledger, Sum};
 use super::link::Life;
 use super::payload::{BYTES_MIN, Number};
+use super::probe::{processor_time, processor_time_here, wait_until_at_rest};
 use super::publisher::{Item, Publisher};
 use super::subscriber::Subscriber;
 use super::table::{Table, median, verdict};
@@ -21,7 +22,8 @@ pub struct Arguments {
     /// Rounds; the medians count. One more before them, to warm up and to learn the groups' size, does not
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Parts of a round: after each part of the load the bare disk does its part, so that both meet the same disk
+    /// Parts of a round: after each part of the load the bare disk does its part, so that both meet the same disk.
+    /// With 1 the load is not interrupted, and the broker has no time to make room ahead
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     slices: u32,
     /// Messages of one round by many publishers
@@ -52,9 +54,17 @@ const SINGLE_TARGET: f64 = 0.8;
 /// One round: a load in slices, what the broker made of it, and what the bare limits took in between.
 struct Round<Bare> {
     messages: u64,
-    elapsed: Duration,
+    taken: Taken,
     groups: Groups,
     bare: Bare,
+}
+
+/// Time by the clock, and processor time.
+#[derive(Default, Clone, Copy)]
+struct Taken {
+    elapsed: Duration,
+    broker: Duration,
+    load: Duration,
 }
 
 /// Mean times of a lone publisher's bare limits, for one message.
@@ -128,16 +138,16 @@ impl Bench {
         let groups = (slice as f64 / shape.messages).ceil() as u64;
         let mut crew = self.crew(1..arguments.publishers + 1, arguments.window).await;
         let before = self.counter.read(&self.broker).await;
-        let (mut elapsed, mut bare) = (Duration::ZERO, Duration::ZERO);
+        let (mut taken, mut bare) = (Taken::default(), Duration::ZERO);
         for _ in 0..arguments.slices {
-            elapsed += self.publish(&mut crew, each).await;
+            taken.add(self.publish(&mut crew, each).await);
             bare += self.bare.append(groups, shape.bytes);
         }
         let after = self.counter.read(&self.broker).await;
         let messages = each * u64::from(arguments.publishers) * u64::from(arguments.slices);
         let groups = groups_between(before, after, messages, shape);
         dismiss(crew).await;
-        Round { messages, elapsed, groups, bare: bare / arguments.slices }
+        Round { messages, taken, groups, bare: bare / arguments.slices }
     }
 
     /// One publisher that waits for each acknowledgement.
@@ -146,9 +156,9 @@ impl Bench {
         let exchange = Exchange { request: packet_bytes(self.payload), answer: PUBACK_BYTES };
         let mut crew = self.crew(0..1, 1).await;
         let before = self.counter.read(&self.broker).await;
-        let (mut elapsed, mut limits) = (Duration::ZERO, Limits::default());
+        let (mut taken, mut limits) = (Taken::default(), Limits::default());
         for _ in 0..arguments.slices {
-            elapsed += self.publish(&mut crew, slice).await;
+            taken.add(self.publish(&mut crew, slice).await);
             limits.sync += self.bare.append(slice, shape.bytes) / arguments.slices;
             limits.trip += self.bare.round_trip(slice, exchange, None) / arguments.slices;
             limits.both += self.bare.round_trip(slice, exchange, Some(shape.bytes)) / arguments.slices;
@@ -157,7 +167,7 @@ impl Bench {
         let messages = slice * u64::from(arguments.slices);
         let groups = groups_between(before, after, messages, shape);
         dismiss(crew).await;
-        Round { messages, elapsed, groups, bare: limits }
+        Round { messages, taken, groups, bare: limits }
     }
 
     /// Connects a publisher for each stream.
@@ -172,7 +182,8 @@ impl Bench {
     }
 
     /// Publishes for the subscriber that is away, all publishers at once; how long until the last acknowledgement.
-    async fn publish(&mut self, crew: &mut Vec<(u32, Publisher)>, each: u64) -> Duration {
+    async fn publish(&mut self, crew: &mut Vec<(u32, Publisher)>, each: u64) -> Taken {
+        let (broker, load) = (processor_time(self.broker.pid()), processor_time_here());
         let begun = Instant::now();
         let mut tasks = Vec::new();
         for (stream, mut publisher) in crew.drain(..) {
@@ -192,7 +203,13 @@ impl Bench {
         for task in tasks {
             crew.push(task.await.expect("a publisher ends well"));
         }
-        begun.elapsed()
+        let elapsed = begun.elapsed();
+        // A thread that ended meanwhile took its time with it.
+        let broker = processor_time(self.broker.pid()).saturating_sub(broker);
+        let taken = Taken { elapsed, broker, load: processor_time_here() - load };
+        // The bare disk's turn is next, and the broker must not make room ahead meanwhile.
+        wait_until_at_rest(self.broker.pid()).await;
+        taken
     }
 
     /// Fetches everything that was published.
@@ -205,6 +222,14 @@ impl Bench {
     fn sum(&self) -> Sum {
         let streams = self.published.iter().enumerate();
         self.ledger.sum(streams.map(|(stream, count)| (u32::try_from(stream).expect("as many as publishers"), *count)))
+    }
+}
+
+impl Taken {
+    fn add(&mut self, other: Self) {
+        self.elapsed += other.elapsed;
+        self.broker += other.broker;
+        self.load += other.load;
     }
 }
 
@@ -226,7 +251,7 @@ fn groups_between(before: Option<Groups>, after: Option<Groups>, messages: u64, 
 
 impl<Bare> Round<Bare> {
     fn rate(&self) -> f64 {
-        self.messages as f64 / self.elapsed.as_secs_f64()
+        self.messages as f64 / self.taken.elapsed.as_secs_f64()
     }
 
     fn shape(&self) -> Shape {
@@ -269,9 +294,11 @@ fn print_many(arguments: &Arguments, rounds: &[Round<Duration>]) {
         "groups",
         "messages/group",
         "bytes/group",
-        "bare append+fdatasync us",
+        "bare sync us",
         "bare messages/s",
         "of bare",
+        "CPU us/message: broker",
+        "load",
     ]);
     let mut ratios = Vec::new();
     for (number, round) in rounds.iter().enumerate() {
@@ -286,6 +313,8 @@ fn print_many(arguments: &Arguments, rounds: &[Round<Duration>]) {
             micros(round.bare),
             format!("{bare_rate:.0}"),
             format!("{:.2}", round.rate() / bare_rate),
+            format!("{:.2}", round.taken.broker.as_secs_f64() * 1e6 / round.messages as f64),
+            format!("{:.2}", round.taken.load.as_secs_f64() * 1e6 / round.messages as f64),
         ]);
     }
     table.print();
@@ -312,7 +341,7 @@ fn print_single(arguments: &Arguments, rounds: &[Round<Limits>]) {
     let mut ratios = [Vec::new(), Vec::new(), Vec::new()];
     for (number, round) in rounds.iter().enumerate() {
         let limits = &round.bare;
-        let each = round.elapsed.div_f64(round.messages as f64);
+        let each = round.taken.elapsed.div_f64(round.messages as f64);
         let of = |limit: Duration| limit.as_secs_f64() / each.as_secs_f64();
         let found = [of(limits.sync), of(limits.sync + limits.trip), of(limits.both)];
         let mut row = vec![

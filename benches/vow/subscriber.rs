@@ -36,21 +36,23 @@ impl Subscriber {
 
     /// Waits for packets, notes the messages among them, and acknowledges.
     pub async fn receive(&mut self, ledger: &mut Ledger) {
-        self.link.fill().await;
-        while let Some(packet) = self.link.take() {
-            self.handle(packet, ledger);
+        // The first may have come with CONNACK.
+        let mut packet = Some(self.link.next().await);
+        while let Some(next) = packet {
+            self.handle(next, ledger);
+            packet = self.link.take();
         }
         self.link.flush().await;
     }
 
-    /// Receives until the ledger has `count` messages, then makes sure that no more come.
+    /// Receives until the ledger has `count` messages, then takes what more is on its way.
     pub async fn drain(&mut self, ledger: &mut Ledger, count: u64) -> Duration {
         let begun = Instant::now();
         while ledger.received() < count {
             self.receive(ledger).await;
         }
         let elapsed = begun.elapsed();
-        // The broker answers in order, so that whatever it had to say is before its answer.
+        // What the broker had ready comes before its answer.
         self.link.put(&Packet::PingReq);
         loop {
             match self.link.next().await {
