@@ -2,6 +2,7 @@
 //!
 //! The server feeds packets, time and wake-ups in, and writes what gathers in [`Attachment::output`].
 use super::committer::Batch;
+use super::publisher::Origin;
 use super::scan::Scans;
 use super::slot::{Collected, Place, wake_all};
 use super::{Broker, Publisher, Slot};
@@ -122,8 +123,7 @@ impl Attachment {
         }
         for delivery in self.scans.next_page(&self.broker, now) {
             if delivery.qos != crate::types::QoS::AtMostOnce {
-                let bytes = delivery.cost_bytes();
-                self.slot.reserve(crate::session::Released { messages: 1, bytes });
+                self.slot.reserve(crate::session::Released::of(&delivery));
             }
             self.session.handle_delivery(delivery, now, &mut self.turn);
         }
@@ -172,7 +172,7 @@ impl Attachment {
         match ended {
             Ended::Parked(mut parked) => {
                 // IMPORTANT: recorded before the slot is free, so that no later connection's record comes first.
-                parked.handle_submitted(broker.record_parked(&slot, &parked, &mut turn));
+                parked.handle_submitted(broker.record_parked(&slot, &parked, &mut turn, now));
                 let next = parked.next_timeout();
                 let mut inbox = slot.lock();
                 for delivery in inbox.take_deliveries() {
@@ -193,7 +193,7 @@ impl Attachment {
                 let waiting = inbox.vacate(Place::Gone);
                 slot.set_live(&inbox, false);
                 drop(inbox);
-                broker.end_with(&slot, parked, turn, undelivered);
+                broker.end_with(&slot, parked, turn, undelivered, now);
                 wake_all(waiting);
             }
         }
@@ -231,7 +231,7 @@ impl Attachment {
         let mut asks = std::mem::replace(&mut self.turn.asks, std::mem::take(&mut self.asks));
         self.outcomes.clear();
         for ask in asks.drain(..) {
-            let outcome = self.carry_out(ask, &mut batch);
+            let outcome = self.carry_out(ask, now, &mut batch);
             self.outcomes.push(outcome);
         }
         self.asks = asks;
@@ -242,12 +242,12 @@ impl Attachment {
         self.publisher.flush(&self.broker);
         self.session.handle_outcomes(&self.outcomes, commit, &mut self.turn);
         self.slot.give_back(std::mem::take(&mut self.turn.released));
-        self.broker.counters.dropped(std::mem::take(&mut self.turn.dropped));
+        self.broker.counters.dropped(&self.slot.client_id, std::mem::take(&mut self.turn.dropped));
     }
 
-    fn carry_out(&mut self, ask: Ask, batch: &mut Batch) -> Outcome {
+    fn carry_out(&mut self, ask: Ask, now: Now, batch: &mut Batch) -> Outcome {
         match ask {
-            Ask::Publish(publication) => Outcome::Published(self.publish(publication, batch)),
+            Ask::Publish(publication) => Outcome::Published(self.publish(publication, now, batch)),
             Ask::Subscribe(subscribing) => Outcome::Subscribed(self.subscribe(subscribing, batch)),
             Ask::Unsubscribe(filters) => {
                 self.unsubscribe(&filters, batch);
@@ -256,7 +256,7 @@ impl Attachment {
         }
     }
 
-    fn publish(&mut self, publication: Publication, batch: &mut Batch) -> ReasonCode {
+    fn publish(&mut self, publication: Publication, now: Now, batch: &mut Batch) -> ReasonCode {
         self.broker.counters.publishes_received.add(1);
         if !self.broker.access.may_publish(&publication.message.topic) {
             self.broker.counters.publishes_denied.add(1);
@@ -266,7 +266,7 @@ impl Attachment {
             PublishQoS::ExactlyOnce(id) if self.slot.is_durable => Some((self.slot.key, id)),
             PublishQoS::AtMostOnce | PublishQoS::AtLeastOnce(_) | PublishQoS::ExactlyOnce(_) => None,
         };
-        self.publisher.publish(&self.broker, publication, inbound, batch)
+        self.publisher.publish(&self.broker, publication.message, Origin::Client { inbound }, batch, now)
     }
 
     fn subscribe(&mut self, subscribing: Subscribing, batch: &mut Batch) -> Vec<ReasonCode> {

@@ -1,4 +1,5 @@
 //! What the broker does on nobody's connection: sessions that end, wills that come due, shared deliveries that move on.
+use super::publisher::Origin;
 use super::slot::Place;
 use super::{Batch, Broker, Publisher, Slot};
 use crate::session::{Ask, Delivery, Parked, Turn};
@@ -37,7 +38,7 @@ impl Broker {
         match ended {
             Place::Parked(parked) => {
                 self.counters.sessions_expired.add(1);
-                self.bury(slot, parked, turn);
+                self.bury(slot, parked, turn, now);
             }
             Place::Live | Place::Gone => {
                 self.timers.set(slot, next);
@@ -46,7 +47,7 @@ impl Broker {
                         let session = slot.key;
                         batch.record(Record::SessionParked { session, expires_at: next, will_at: None, sent_below });
                     }
-                    broker.publish_wills(&mut turn, house, batch);
+                    broker.publish_wills(slot, &mut turn, house, batch, now);
                 });
             }
         }
@@ -56,14 +57,20 @@ impl Broker {
     pub(super) fn discard(&self, slot: &Arc<Slot>, mut parked: Box<Parked>, now: Now) {
         let mut turn = Turn::default();
         parked.discard(now, &mut turn);
-        self.bury(slot, parked, turn);
+        self.bury(slot, parked, turn, now);
     }
 
     /// A connection leaves its session to be parked: publishes its will if due, and records what has changed.
-    pub(super) fn record_parked(&self, slot: &Arc<Slot>, parked: &Parked, turn: &mut Turn) -> Option<CommitSeq> {
+    pub(super) fn record_parked(
+        &self,
+        slot: &Arc<Slot>,
+        parked: &Parked,
+        turn: &mut Turn,
+        now: Now,
+    ) -> Option<CommitSeq> {
         slot.give_back(std::mem::take(&mut turn.released));
         self.in_house(|broker, house, batch| {
-            broker.publish_wills(turn, house, batch);
+            broker.publish_wills(slot, turn, house, batch, now);
             for change in turn.changes.drain(..) {
                 batch.change(slot.key, change);
             }
@@ -92,8 +99,15 @@ impl Broker {
     }
 
     /// A connection left and its session with it. `undelivered` had not reached it yet.
-    pub(super) fn end_with(&self, slot: &Arc<Slot>, parked: Box<Parked>, turn: Turn, undelivered: Vec<Delivery>) {
-        self.bury(slot, parked, turn);
+    pub(super) fn end_with(
+        &self,
+        slot: &Arc<Slot>,
+        parked: Box<Parked>,
+        turn: Turn,
+        undelivered: Vec<Delivery>,
+        now: Now,
+    ) {
+        self.bury(slot, parked, turn, now);
         let orphans = undelivered.into_iter().filter(|delivery| delivery.share.is_some());
         let orphans: Vec<_> = orphans.collect();
         if !orphans.is_empty() {
@@ -124,7 +138,13 @@ impl Broker {
     }
 
     /// Removes all that others hold of an ended session. Its slot is `Gone` already. The turn holds its will, if due.
-    pub(super) fn bury(&self, slot: &Arc<Slot>, mut parked: Box<Parked>, mut turn: Turn) -> Option<CommitSeq> {
+    pub(super) fn bury(
+        &self,
+        slot: &Arc<Slot>,
+        mut parked: Box<Parked>,
+        mut turn: Turn,
+        now: Now,
+    ) -> Option<CommitSeq> {
         self.timers.set(slot, None);
         self.registry.remove_if(parked.client_id(), |_, found| Arc::ptr_eq(found, slot));
         if parked.subscriptions().next().is_some() {
@@ -137,7 +157,7 @@ impl Broker {
         // [MQTT-4.8.2-5]: what QoS 2 began ends with the session; the rest goes to other members.
         let orphans = parked.take_shared(|_| true, &mut turn);
         self.in_house(|broker, house, batch| {
-            broker.publish_wills(&mut turn, house, batch);
+            broker.publish_wills(slot, &mut turn, house, batch, now);
             for delivery in orphans {
                 house.redistribute(broker, delivery, slot.key, batch);
             }
@@ -161,10 +181,11 @@ impl Broker {
 
     /// Hands shared deliveries that a session gave up to other members. What nobody takes comes back to it.
     pub(super) fn settle(&self, slot: &Arc<Slot>, mut turn: Turn, taken: Vec<Delivery>) {
+        slot.give_back(std::mem::take(&mut turn.released));
+        self.counters.dropped(&slot.client_id, std::mem::take(&mut turn.dropped));
         if taken.is_empty() && turn.changes.is_empty() {
             return;
         }
-        slot.give_back(std::mem::take(&mut turn.released));
         self.in_house(|broker, house, batch| {
             let mut kept = Vec::new();
             for delivery in taken {
@@ -174,7 +195,7 @@ impl Broker {
                 batch.change(slot.key, change);
             }
             for delivery in &kept {
-                slot.reserve(crate::session::Released { messages: 1, bytes: delivery.cost_bytes() });
+                slot.reserve(crate::session::Released::of(delivery));
             }
             if slot.is_durable && broker.committer.is_durable() {
                 for delivery in kept {
@@ -187,13 +208,20 @@ impl Broker {
     }
 
     /// Publishes what the turn of an absent client asks for: its will.
-    pub(super) fn publish_wills(&self, turn: &mut Turn, house: &mut Publisher, batch: &mut Batch) {
+    pub(super) fn publish_wills(
+        &self,
+        slot: &Slot,
+        turn: &mut Turn,
+        house: &mut Publisher,
+        batch: &mut Batch,
+        now: Now,
+    ) {
         for ask in turn.asks.drain(..) {
             match ask {
                 Ask::Publish(publication) => {
                     // The rules may have changed since CONNECT.
                     if self.access.may_publish(&publication.message.topic) {
-                        house.publish(self, publication, None, batch);
+                        house.publish(self, publication.message, Origin::House, batch, now);
                     } else {
                         self.counters.publishes_denied.add(1);
                     }
@@ -201,7 +229,7 @@ impl Broker {
                 Ask::Subscribe(_) | Ask::Unsubscribe(_) => {}
             }
         }
-        self.counters.dropped(turn.dropped);
+        self.counters.dropped(&slot.client_id, std::mem::take(&mut turn.dropped));
     }
 
     /// Runs one turn of the house's own publisher.

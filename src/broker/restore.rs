@@ -1,5 +1,5 @@
 //! The start: sessions, subscriptions and retained messages as the store found them, before any listener opens.
-use super::{Batch, Broker, Slot, SlotHandle};
+use super::{Batch, Broker, QueueSettings, Slot, SlotHandle};
 use crate::routing::Subscription;
 use crate::session::{Delivery, Parked, Saved, SavedDelivery, Subscribed};
 use crate::store::{Image, Presence, Queued, Record, SessionImage};
@@ -23,7 +23,8 @@ impl Broker {
     fn restore_session(&self, key: SessionKey, image: SessionImage, now: Now) {
         let next_position = image.next_position;
         let was_attached = image.presence == Presence::Attached;
-        let parked = Box::new(Parked::restore(saved(image, self.limits.in_flight_max, now), self.limits.clone()));
+        let parked =
+            Box::new(Parked::restore(saved(image, self.limits.in_flight_max, &self.queue, now), self.limits.clone()));
         let slot = Slot::restored(key, parked, next_position);
         let (filters, next, record) = {
             let inbox = slot.lock();
@@ -49,7 +50,7 @@ impl Broker {
     }
 }
 
-fn saved(image: SessionImage, in_flight_max: u16, now: Now) -> Saved {
+fn saved(image: SessionImage, in_flight_max: u16, rules: &QueueSettings, now: Now) -> Saved {
     let never = image.expiry_s == u32::MAX;
     let (expires_at, will_at, sent_below) = match image.presence {
         Presence::Parked { expires_at, will_at, sent_below } => (expires_at, will_at, Some(sent_below)),
@@ -68,6 +69,7 @@ fn saved(image: SessionImage, in_flight_max: u16, now: Now) -> Saved {
             Queued::Message { message, target } => SavedDelivery::Queued {
                 was_sent,
                 delivery: Delivery {
+                    rule: rules.rule_for(&message.topic),
                     message,
                     qos: target.qos,
                     retain: target.retain,

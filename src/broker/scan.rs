@@ -43,16 +43,20 @@ impl Scans {
     pub fn next_page(&mut self, broker: &Broker, now: Now) -> Vec<Delivery> {
         let Some(scan) = self.pending.front_mut() else { return Vec::new() };
         let page = broker.retained.page(&scan.filter, scan.after.as_ref(), PAGE, now);
-        let deliveries = page.messages.into_iter().map(|message| Delivery {
-            // [MQTT-3.8.4-8]
-            qos: message.qos.min(scan.options.qos),
-            message,
-            // [MQTT-3.3.1-9]: sent as retained.
-            retain: true,
-            subscription_ids: scan.subscription_ids.clone(),
-            position: None,
-            share: None,
-            give_up_at: None,
+        let deliveries = page.messages.into_iter().map(|message| {
+            let rule = broker.queue.rule_for(&message.topic);
+            Delivery {
+                // [MQTT-3.8.4-8]
+                qos: message.qos.min(scan.options.qos),
+                message,
+                // [MQTT-3.3.1-9]: sent as retained.
+                retain: true,
+                subscription_ids: scan.subscription_ids.clone(),
+                position: None,
+                share: None,
+                give_up_at: broker.queue.give_up_at(rule, now),
+                rule,
+            }
         });
         let deliveries = deliveries.collect();
         scan.after = page.last;

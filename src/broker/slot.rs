@@ -1,5 +1,6 @@
 //! The place of one session in the broker: where deliveries for it go, whether its client is there or not.
 use super::Counters;
+use super::allowance::Allowance;
 use crate::routing::Subscriber;
 use crate::session::{Change, Close, Delivery, Parked, Released, Turn};
 use crate::types::{ClientId, CommitSeq, QoS, SessionKey};
@@ -18,6 +19,8 @@ pub struct Slot {
     is_live: AtomicBool,
     /// Deliveries of QoS 1 and 2 not finished: reserved at routing, given back by the session.
     backlog: Backlog,
+    /// What of the backlog is counted by rules.
+    pub(super) allowance: Allowance,
     /// The queue position of the next durable delivery. Only the committer counts it up.
     next_position: AtomicU64,
     /// Users: publishers and the committer (to deliver), the connection (to collect), the registry (to take over).
@@ -78,6 +81,7 @@ impl Slot {
             is_durable,
             is_live: AtomicBool::new(true),
             backlog: Backlog::default(),
+            allowance: Allowance::default(),
             next_position: AtomicU64::new(0),
             inbox: Mutex::new(Inbox {
                 place: Place::Live,
@@ -112,18 +116,21 @@ impl Slot {
         Released {
             messages: self.backlog.messages.load(Ordering::Relaxed),
             bytes: self.backlog.bytes.load(Ordering::Relaxed),
+            ..Released::default()
         }
     }
 
     pub fn reserve(&self, reserved: Released) {
         self.backlog.messages.fetch_add(reserved.messages, Ordering::Relaxed);
         self.backlog.bytes.fetch_add(reserved.bytes, Ordering::Relaxed);
+        self.allowance.reserve(&reserved.by_rule);
     }
 
     pub fn give_back(&self, released: Released) {
         if released.messages > 0 {
             self.backlog.messages.fetch_sub(released.messages, Ordering::Relaxed);
             self.backlog.bytes.fetch_sub(released.bytes, Ordering::Relaxed);
+            self.allowance.give_back(&released.by_rule);
         }
     }
 
@@ -152,7 +159,7 @@ impl Slot {
                 }
                 drop(inbox);
                 self.give_back(turn.released);
-                counters.dropped(turn.dropped);
+                counters.dropped(&self.client_id, turn.dropped);
                 turn.changes
             }
             Place::Gone => {

@@ -4,7 +4,9 @@ use super::gate::{Gate, Response};
 use super::outbound::Step;
 use super::state::{State, Subscribed, changed};
 use super::timing::KeepAlive;
-use super::{Cause, Change, Close, Delivery, Dropped, Ended, Outcome, Outgoing, OutgoingPublish, Parked, Turn};
+use super::{
+    Cause, Change, Close, Delivery, DropReason, Dropped, Ended, Outcome, Outgoing, OutgoingPublish, Parked, Turn,
+};
 use crate::packet::{Disconnect, Packet, PublishQoS, Version};
 use crate::types::{ClientId, CommitSeq, Now, PacketId, QoS, ReasonCode, TopicFilter, Violation};
 
@@ -187,14 +189,14 @@ impl Session {
     }
 
     fn send_qos0(&mut self, delivery: &Delivery, now: Now, turn: &mut Turn) {
-        if delivery.is_over(now) {
-            turn.dropped.expired += 1;
+        if let Some(reason) = delivery.is_over(now) {
+            turn.dropped.push(Dropped::new(reason, delivery));
             return;
         }
         let (publish, naming) =
             compose(self.version, &self.outbound_aliases, delivery, PublishQoS::AtMostOnce, false, now);
         if publish.frame().packet_len(self.version) > self.packet_bytes_max {
-            turn.dropped.too_large += 1;
+            turn.dropped.push(Dropped::new(DropReason::TooLarge, delivery));
             return;
         }
         self.outbound_aliases.sent(&publish.message.topic, naming);
@@ -290,11 +292,4 @@ fn compose(
         subscription_ids: delivery.subscription_ids.clone(),
     };
     (publish, naming)
-}
-
-/// Nothing but a count remains of a delivery that was dropped.
-impl Dropped {
-    pub fn total(&self) -> u64 {
-        self.expired + self.too_large + self.queue_full
-    }
 }

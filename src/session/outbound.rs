@@ -2,7 +2,7 @@
 //!
 //! Position `p` is sent under the Packet Identifier [`PacketId::of_position`], the same after any restart. Entries are
 //! sent in order of their positions, finished in any order, and leave the line from its front.
-use super::{Delivery, Dropped, Released};
+use super::{Delivery, DropReason, Dropped, Released};
 use crate::types::{Now, PacketId, QoS, ReasonCode};
 use std::collections::VecDeque;
 
@@ -23,7 +23,7 @@ pub(super) struct Outbound {
     sent_below: u64,
     occupied: Released,
     released: Released,
-    dropped: Dropped,
+    dropped: Vec<Dropped>,
 }
 
 #[derive(Debug)]
@@ -106,8 +106,8 @@ impl Outbound {
     }
 
     /// Deliveries not finished, and their bytes.
-    pub fn occupied(&self) -> Released {
-        self.occupied
+    pub fn occupied(&self) -> &Released {
+        &self.occupied
     }
 
     /// Appends a delivery. One whose position was seen before is not taken again.
@@ -117,8 +117,7 @@ impl Outbound {
             return;
         }
         self.pad(position);
-        self.occupied.messages += 1;
-        self.occupied.bytes += delivery.cost_bytes();
+        self.occupied.add(&delivery);
         self.entries.push_back(Entry::Waiting(delivery));
     }
 
@@ -127,8 +126,7 @@ impl Outbound {
         let mut position = self.cursor;
         while (self.occupied.messages > messages_max || self.occupied.bytes > bytes_max) && position < self.end() {
             if matches!(self.entry(position), Some(Entry::Waiting(_))) {
-                self.finish(position);
-                self.dropped.queue_full += 1;
+                self.give_up(position, DropReason::QueueFull);
                 finished(position);
             }
             position += 1;
@@ -145,13 +143,13 @@ impl Outbound {
             }
             let position = self.cursor;
             match self.entry(position) {
-                Some(Entry::Waiting(delivery)) if delivery.is_over(now) => {
-                    self.finish(position);
-                    self.dropped.expired += 1;
+                Some(Entry::Waiting(delivery)) => {
+                    let Some(reason) = delivery.is_over(now) else { break };
+                    self.give_up(position, reason);
                     finished(position);
                 }
                 Some(Entry::Done) | None => self.cursor += 1,
-                Some(Entry::Waiting(_) | Entry::Sent(_) | Entry::Received) => break,
+                Some(Entry::Sent(_) | Entry::Received) => break,
             }
         }
         let id = PacketId::of_position(self.cursor);
@@ -182,8 +180,7 @@ impl Outbound {
     /// The step cannot be taken: the packet is larger than the receiver takes, and counts as sent [MQTT-3.1.2-25].
     pub fn too_large(&mut self) -> u64 {
         let position = self.cursor;
-        self.dropped.too_large += 1;
-        self.finish(position);
+        self.give_up(position, DropReason::TooLarge);
         position
     }
 
@@ -259,7 +256,7 @@ impl Outbound {
         std::mem::take(&mut self.released)
     }
 
-    pub fn take_dropped(&mut self) -> Dropped {
+    pub fn take_dropped(&mut self) -> Vec<Dropped> {
         std::mem::take(&mut self.dropped)
     }
 
@@ -288,6 +285,13 @@ impl Outbound {
         self.trim();
     }
 
+    fn give_up(&mut self, position: u64, reason: DropReason) {
+        if let Entry::Waiting(delivery) | Entry::Sent(delivery) = self.replace(position, Entry::Done) {
+            self.dropped.push(Dropped::new(reason, &delivery));
+        }
+        self.trim();
+    }
+
     /// Changes an entry and keeps the counts.
     fn replace(&mut self, position: u64, new: Entry) -> Entry {
         let is_before_cursor = position < self.cursor;
@@ -295,11 +299,8 @@ impl Outbound {
         let is_finished = matches!(new, Entry::Done);
         let old = std::mem::replace(entry, new);
         if let Entry::Waiting(delivery) | Entry::Sent(delivery) = &old {
-            let bytes = delivery.cost_bytes();
-            self.occupied.messages -= 1;
-            self.occupied.bytes -= bytes;
-            self.released.messages += 1;
-            self.released.bytes += bytes;
+            self.occupied.remove(delivery);
+            self.released.add(delivery);
         }
         if is_before_cursor && is_finished && !matches!(old, Entry::Done) {
             self.in_flight -= 1;

@@ -82,7 +82,7 @@ impl Parked {
 
     /// Deliveries not finished, and their bytes.
     pub fn occupied(&self) -> Released {
-        self.state.outbound.occupied()
+        self.state.outbound.occupied().clone()
     }
 
     /// Queue positions below this may have been sent.

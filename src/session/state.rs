@@ -65,12 +65,8 @@ impl State {
     /// Hands over what the queue gave up and gave back.
     pub fn report(&mut self, turn: &mut Turn) {
         let released = self.outbound.take_released();
-        turn.released.messages += released.messages;
-        turn.released.bytes += released.bytes;
-        let dropped = self.outbound.take_dropped();
-        turn.dropped.expired += dropped.expired;
-        turn.dropped.too_large += dropped.too_large;
-        turn.dropped.queue_full += dropped.queue_full;
+        turn.released.merge(&released);
+        turn.dropped.append(&mut self.outbound.take_dropped());
     }
 }
 

@@ -4,7 +4,7 @@ use super::client::{Client, Event, Sent, encoded};
 use bytes::{Bytes, BytesMut};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use vowmq::broker::{Broker, Committer, MailboxLimits, Settings, Step};
+use vowmq::broker::{Broker, Committer, MailboxLimits, QueueSettings, Settings, Step};
 use vowmq::codec;
 use vowmq::packet::{Disconnect, Packet};
 use vowmq::routing::Strategy;
@@ -55,6 +55,7 @@ impl World {
             limits: Limits { in_flight_max: 50, ..Limits::default() },
             features: Features::default(),
             mailbox_limits: MAILBOX,
+            queue: QueueSettings::default(),
             retained_messages_max: 100,
             retained_bytes_max: 1 << 20,
             shared_strategy: strategies[usize::try_from(dice.below(4)).expect("below 4")],
