@@ -77,6 +77,10 @@ impl World {
         }
     }
 
+    pub fn now(&self) -> Now {
+        self.now.get()
+    }
+
     /// Lets time pass, and what is due happen.
     pub fn pass_s(&self, seconds: u32) {
         self.now.set(self.now.get().plus_seconds(seconds));
