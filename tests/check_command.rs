@@ -63,10 +63,101 @@ fn wrong_files_are_told_with_place_fault_and_fix() {
             "[[listener]]\naddress = \"127.0.0.1:1\"\n[[listener]]\naddress = \"127.0.0.1:1\"",
             "listener.address: 127.0.0.1:1 is there twice; give each listener an address of its own",
         ),
+        ("[queue]\nage_s_max = -1", "queue.age_s_max: -1 is out of range; write e.g. age_s_max = 0"),
+        ("[queue]\nage_s_max = \"1h\"", "queue.age_s_max: \"1h\" is not a whole number; write e.g. age_s_max = 0"),
+        (
+            "[queue]\ndead_letter_topic = \"dead/#\"",
+            "queue.dead_letter_topic: \"dead/#\" is no topic, or ends with a slash; write e.g. dead_letter_topic = \"$dead\", or \"\" for none",
+        ),
+        (
+            "[queue]\ndead_letter_topic = \"$SYS/dead\"",
+            "queue.dead_letter_topic: \"$SYS/dead\" has a meaning already; write e.g. dead_letter_topic = \"$dead\", or \"\" for none",
+        ),
+        ("[queue]\nfilter = 5", "queue.filter: 5 is not a list of tables; write [[queue.filter]] above its settings"),
+        ("[queue]\nfilter = [5]", "queue.filter: not a table; write [[queue.filter]] above its settings"),
     ] {
         let (told, code) = mistakes(text);
         assert_eq!(told, [expected], "{text}");
         assert_eq!(code, Some(2), "{text}");
+    }
+}
+
+#[test]
+fn wrong_queue_filters_are_told_with_place_fault_and_fix() {
+    for (entry, expected) in [
+        ("messages_max = 1", "filter: missing; write e.g. filter = \"telemetry/#\""),
+        ("filter = 1", "filter: 1 is not a text in quotes; write e.g. filter = \"telemetry/#\""),
+        (
+            "filter = \"a/#/b\"\nmessages_max = 1",
+            "filter: \"a/#/b\" is no topic filter; write a filter as clients subscribe with, e.g. filter = \"telemetry/#\"",
+        ),
+        (
+            "filter = \"$share/g/a\"\nmessages_max = 1",
+            "filter: \"$share/g/a\" is a shared subscription, and not a set of topics; leave out $share and the name behind it",
+        ),
+        ("filter = \"a\"", "filter: \"a\" has no limit; set messages_max, bytes_max or age_s_max"),
+        (
+            "filter = \"a\"\nmesages_max = 1",
+            "mesages_max: unknown key; choose among filter, messages_max, bytes_max, age_s_max, on_full",
+        ),
+        (
+            "filter = \"a\"\nmessages_max = \"many\"",
+            "messages_max: \"many\" is not a whole number; write e.g. messages_max = 1000",
+        ),
+        ("filter = \"a\"\nbytes_max = -1", "bytes_max: -1 is out of range; write e.g. bytes_max = 1048576"),
+        (
+            "filter = \"a\"\nage_s_max = 4294967296",
+            "age_s_max: 4294967296 is out of range; write e.g. age_s_max = 3600",
+        ),
+        (
+            "filter = \"a\"\nmessages_max = 0",
+            "messages_max: 0 would take no message at all; choose at least 1, or leave it out for no limit",
+        ),
+        (
+            "filter = \"a\"\nmessages_max = 1\non_full = \"drop\"",
+            "on_full: \"drop\" is not one of the values to choose from; choose refuse, drop_newest",
+        ),
+        (
+            "filter = \"a\"\nmessages_max = 1\non_full = \"drop_oldest\"",
+            "on_full: drop_oldest is for whole queues only; choose refuse, drop_newest",
+        ),
+        (
+            "filter = \"a\"\nmessages_max = 1\n[queue]\non_full = \"drop_oldest\"",
+            "on_full: missing, and queue.on_full = \"drop_oldest\" is for whole queues only; choose refuse, drop_newest",
+        ),
+        (
+            "filter = \"a\"\nage_s_max = 1\n[[queue.filter]]\nfilter = \"a\"\nage_s_max = 2",
+            "filter: \"a\" is there twice; keep one of them; the first that matches decides",
+        ),
+    ] {
+        // TOML takes a table that was opened by one of its parts only before that part.
+        let text = match entry.split_once("[queue]\n") {
+            Some((entry, general)) => format!("[queue]\n{general}\n[[queue.filter]]\n{entry}"),
+            None => format!("[[queue.filter]]\n{entry}"),
+        };
+        let (told, code) = mistakes(&text);
+        assert_eq!(told, [format!("queue.filter.{expected}")], "{text}");
+        assert_eq!(code, Some(2), "{text}");
+    }
+}
+
+#[test]
+fn queue_filters_are_taken_and_printed_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = "[queue]\ndead_letter_topic = \"$dead\"\nage_s_max = 60\n\
+        [[queue.filter]]\nfilter = \"telemetry/#\"\nmessages_max = 10\non_full = \"drop_newest\"\n\
+        [[queue.filter]]\nfilter = \"alarms/+\"\nage_s_max = 0\n";
+    std::fs::write(directory.path().join("conf.toml"), text).unwrap();
+    let first = vowmq(&["check", "--config", "conf.toml"], &[], directory.path());
+    assert_eq!(String::from_utf8(first.stderr).unwrap(), "");
+    std::fs::write(directory.path().join("again.toml"), &first.stdout).unwrap();
+    let second = vowmq(&["check", "--config", "again.toml"], &[], directory.path());
+    let printed = String::from_utf8(second.stdout).unwrap();
+    assert_eq!(printed, String::from_utf8(first.stdout).unwrap());
+    for line in
+        ["filter = \"telemetry/#\"", "messages_max = 10", "filter = \"alarms/+\"", "dead_letter_topic = \"$dead\""]
+    {
+        assert!(printed.contains(line), "{line}: {printed}");
     }
 }
 

@@ -3,6 +3,7 @@
 //! The server feeds packets, time and wake-ups in, and writes what gathers in [`Attachment::output`].
 use super::committer::Batch;
 use super::loads::{Load, shelved};
+use super::publisher::Origin;
 use super::scan::{ScanPage, Scans};
 use super::slot::{Collected, Place, wake_all};
 use super::{Broker, Publisher, Slot};
@@ -137,10 +138,10 @@ impl Attachment {
             self.session.handle_delivery(delivery, now, &mut self.turn);
         }
         if let Some((end, added)) = collected.shelved.take() {
-            self.session.handle_shelved(end, added, &mut self.turn);
+            self.session.handle_shelved(end, &added, &mut self.turn);
         }
         if let Some(page) = collected.page.take() {
-            let deliveries = page.deliveries.into_iter().map(shelved);
+            let deliveries = page.deliveries.into_iter().map(|queued| shelved(queued, &self.broker.queue));
             self.session.handle_page(page.from, page.next, deliveries, now, &mut self.turn);
         }
         if let Some(page) = collected.scanned.take()
@@ -195,13 +196,12 @@ impl Attachment {
         let (filter, after) = (page.filter.clone(), page.last.clone());
         let is_kept = self.slot.is_durable && self.broker.committer.is_durable();
         let mut batch = Batch::default();
-        for delivery in self.scans.deliveries(page) {
+        for delivery in self.scans.deliveries(page, &self.broker.queue, now) {
             if delivery.qos == QoS::AtMostOnce {
                 self.session.handle_delivery(delivery, now, &mut self.turn);
                 continue;
             }
-            let bytes = delivery.cost_bytes();
-            self.slot.reserve(Released { messages: 1, bytes });
+            self.slot.reserve(Released::of(&delivery));
             if is_kept {
                 // It takes its place in the queue like any other, and arrives through the mailbox.
                 batch.publish(delivery.message.clone(), None, false, vec![(self.slot.clone(), delivery)]);
@@ -275,7 +275,7 @@ impl Attachment {
         match ended {
             Ended::Parked(mut parked) => {
                 // IMPORTANT: recorded before the slot is free, so that no later connection's record comes first.
-                parked.handle_submitted(broker.record_parked(&slot, &parked, &mut turn));
+                parked.handle_submitted(broker.record_parked(&slot, &parked, &mut turn, now));
                 let next = parked.next_timeout();
                 let mut inbox = slot.lock();
                 let (deliveries, shelved) = inbox.take_deliveries(&broker.committer.memory);
@@ -283,7 +283,7 @@ impl Attachment {
                     parked.handle_delivery(delivery, &mut turn);
                 }
                 if let Some((end, added)) = shelved {
-                    parked.handle_shelved(end, added, &mut turn);
+                    parked.handle_shelved(end, &added, &mut turn);
                 }
                 let waiting = inbox.vacate(Place::Parked(parked));
                 slot.set_live(&inbox, false);
@@ -300,7 +300,7 @@ impl Attachment {
                 let waiting = inbox.vacate(Place::Gone);
                 slot.set_live(&inbox, false);
                 drop(inbox);
-                broker.end_with(&slot, parked, turn, undelivered);
+                broker.end_with(&slot, parked, turn, undelivered, now);
                 wake_all(waiting);
             }
         }
@@ -352,7 +352,7 @@ impl Attachment {
         let mut asks = std::mem::replace(&mut self.turn.asks, std::mem::take(&mut self.asks));
         self.outcomes.clear();
         for ask in asks.drain(..) {
-            let outcome = self.carry_out(ask, &mut batch);
+            let outcome = self.carry_out(ask, now, &mut batch);
             self.outcomes.push(outcome);
         }
         self.asks = asks;
@@ -368,7 +368,8 @@ impl Attachment {
         self.publisher.flush(&self.broker);
         self.session.handle_outcomes(&self.outcomes, commit, &mut self.turn);
         self.slot.give_back(std::mem::take(&mut self.turn.released));
-        self.broker.counters.dropped(std::mem::take(&mut self.turn.dropped));
+        self.broker.counters.dropped(&self.slot.client_id, std::mem::take(&mut self.turn.dropped));
+        self.broker.counters.dropped_queue_full.add(std::mem::take(&mut self.turn.dropped_unseen));
     }
 
     fn tell_memory(&mut self) {
@@ -379,9 +380,9 @@ impl Attachment {
         }
     }
 
-    fn carry_out(&mut self, ask: Ask, batch: &mut Batch) -> Outcome {
+    fn carry_out(&mut self, ask: Ask, now: Now, batch: &mut Batch) -> Outcome {
         match ask {
-            Ask::Publish(publication) => Outcome::Published(self.publish(publication, batch)),
+            Ask::Publish(publication) => Outcome::Published(self.publish(publication, now, batch)),
             Ask::Subscribe(subscribing) => Outcome::Subscribed(self.subscribe(subscribing, batch)),
             Ask::Unsubscribe(filters) => {
                 self.unsubscribe(&filters, batch);
@@ -390,7 +391,7 @@ impl Attachment {
         }
     }
 
-    fn publish(&mut self, publication: Publication, batch: &mut Batch) -> ReasonCode {
+    fn publish(&mut self, publication: Publication, now: Now, batch: &mut Batch) -> ReasonCode {
         self.broker.counters.publishes_received.add(1);
         if !self.broker.access.may_publish(&publication.message.topic) {
             self.broker.counters.publishes_denied.add(1);
@@ -400,7 +401,7 @@ impl Attachment {
             PublishQoS::ExactlyOnce(id) if self.slot.is_durable => Some((self.slot.key, id)),
             PublishQoS::AtMostOnce | PublishQoS::AtLeastOnce(_) | PublishQoS::ExactlyOnce(_) => None,
         };
-        self.publisher.publish(&self.broker, publication, inbound, batch)
+        self.publisher.publish(&self.broker, publication.message, Origin::Client { inbound }, batch, now)
     }
 
     fn subscribe(&mut self, subscribing: Subscribing, batch: &mut Batch) -> Vec<ReasonCode> {

@@ -1,12 +1,18 @@
 //! What happened, counted; each limit has its counter.
-use crate::session::Dropped;
+use super::drops::Drops;
+use crate::session::{DropReason, Dropped};
+use crate::types::{ClientId, TopicName};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident: $topic:literal),+ $(,)?) => {
         /// Counts since the start. Relaxed: each is right by itself.
         #[derive(Debug, Default)]
-        pub struct Counters { $($(#[$doc])* pub $name: Counter),+ }
+        pub struct Counters {
+            $($(#[$doc])* pub $name: Counter,)+
+            /// Whose messages were dropped, for the log and the dead letters.
+            pub drops: Drops,
+        }
 
         impl Counters {
             /// Every counter with its name below `$SYS/broker/`.
@@ -42,12 +48,25 @@ counters! {
     dropped_queue_full: "publish/dropped/queue_full",
     /// `limits.mailbox_messages_max` or `mailbox_bytes_max` was reached: QoS 0 deliveries not taken.
     dropped_mailbox_full: "publish/dropped/mailbox_full",
+    /// A limit of a `[[queue.filter]]` was reached: deliveries not taken.
+    dropped_filter_full: "publish/dropped/filter_full",
+    /// `queue.age_s_max`, or that of a `[[queue.filter]]`, had passed before they were sent.
+    dropped_aged: "publish/dropped/aged",
+    /// Message Expiry Interval had passed before they were sent.
     dropped_expired: "publish/dropped/expired",
     dropped_too_large: "publish/dropped/too_large",
     /// Publishes refused to their publishers because no target had room.
     publishes_refused: "publish/refused/queue_full",
     /// Publishes refused because the disk is full.
     publishes_refused_disk: "publish/refused/disk_full",
+    /// Publishes refused because they are for more durable sessions than one record can hold.
+    publishes_refused_targets: "publish/refused/too_many_targets",
+    /// Copies of dropped messages, made where somebody subscribed to them.
+    dead_letters: "dead_letters/published",
+    /// Dropped messages without a copy, as there were too many at once.
+    dead_letters_left_out: "dead_letters/left_out",
+    /// Drops that the log told of without the session, as there were too many sessions in one minute.
+    drops_unnamed: "drop_log/unnamed",
     /// `retained_messages_max` or `retained_bytes_max` was reached.
     retained_refused: "retained/refused",
     /// `subscriptions_per_session_max` and other limits on subscriptions.
@@ -62,10 +81,35 @@ counters! {
 }
 
 impl Counters {
-    pub fn dropped(&self, dropped: Dropped) {
-        self.dropped_expired.add(dropped.expired);
-        self.dropped_too_large.add(dropped.too_large);
-        self.dropped_queue_full.add(dropped.queue_full);
+    pub(super) fn new(drops: Drops) -> Self {
+        Self { drops, ..Self::default() }
+    }
+
+    /// Counts what a session gave up, and keeps it to be told.
+    pub fn dropped(&self, client_id: &ClientId, dropped: Vec<Dropped>) {
+        if dropped.is_empty() {
+            return;
+        }
+        for dropped in &dropped {
+            self.by_reason(dropped.reason).add(1);
+        }
+        self.dead_letters_left_out.add(self.drops.note_all(client_id, dropped));
+    }
+
+    /// Counts one delivery that was not taken at routing. Its dead letter is made there.
+    pub(super) fn not_taken(&self, reason: DropReason, client_id: &ClientId, topic: &TopicName) {
+        self.by_reason(reason).add(1);
+        self.drops.note(reason.name(), client_id, topic);
+    }
+
+    fn by_reason(&self, reason: DropReason) -> &Counter {
+        match reason {
+            DropReason::QueueFull => &self.dropped_queue_full,
+            DropReason::FilterFull => &self.dropped_filter_full,
+            DropReason::Aged => &self.dropped_aged,
+            DropReason::Expired => &self.dropped_expired,
+            DropReason::TooLarge => &self.dropped_too_large,
+        }
     }
 }
 

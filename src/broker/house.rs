@@ -1,9 +1,10 @@
 //! What the broker does on nobody's connection: sessions that end, wills that come due, shared deliveries that move on.
-use super::loads::{Load, Purpose};
+use super::loads::{Load, Purpose, shelved};
+use super::publisher::Origin;
 use super::slot::Place;
 use super::{Batch, Broker, Publisher, Slot};
-use crate::session::{Ask, Delivery, Parked, Turn};
-use crate::store::Record;
+use crate::session::{Ask, Delivery, Parked, Shelved, Turn};
+use crate::store::{Record, Shelf, StoreError};
 use crate::types::{CommitSeq, Now, SessionKey, TopicFilter};
 use std::sync::Arc;
 
@@ -16,19 +17,24 @@ impl Broker {
     }
 
     /// Gives up what has waited for too long, as the store noticed. Connected clients' sessions look for themselves.
-    pub fn give_up(&self, due: Vec<(SessionKey, u64)>) {
+    pub fn give_up(&self, due: Vec<(SessionKey, u64)>, shelf: &dyn Shelf, now: Now) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         for (session, position) in due {
             let Some(slot) = self.durable.get(&session).map(|found| found.value().clone()) else { continue };
+            let page = shelf.page(session, position, 1, u64::MAX)?;
+            let queued = page.deliveries.into_iter().next().filter(|queued| queued.position() == position);
+            let Some(Shelved::Delivery(delivery)) = queued.map(|queued| shelved(queued, &self.queue)) else { continue };
+            let Some(reason) = delivery.is_over(now) else { continue };
             let mut turn = Turn::default();
             if let Place::Parked(parked) = &mut slot.lock().place {
-                parked.give_up(position, &mut turn);
+                parked.give_up(position, reason, &delivery, &mut turn);
             }
-            slot.give_back(turn.released);
-            self.counters.dropped(turn.dropped);
+            slot.give_back(std::mem::take(&mut turn.released));
+            self.counters.dropped(&slot.client_id, std::mem::take(&mut turn.dropped));
             turn.changes.into_iter().for_each(|change| batch.change(session, change));
         }
         self.committer.submit(batch, None);
+        Ok(())
     }
 
     /// Lets retained messages go from memory that the store has, while there are too many.
@@ -71,7 +77,7 @@ impl Broker {
         match ended {
             Place::Parked(parked) => {
                 self.counters.sessions_expired.add(1);
-                self.bury(slot, parked, turn);
+                self.bury(slot, parked, turn, now);
             }
             Place::Live | Place::Gone => {
                 self.timers.set(slot, next);
@@ -80,7 +86,7 @@ impl Broker {
                         let session = slot.key;
                         batch.record(Record::SessionParked { session, expires_at: next, will_at: None, sent_below });
                     }
-                    broker.publish_wills(&mut turn, house, batch);
+                    broker.publish_wills(slot, &mut turn, house, batch, now);
                 });
             }
         }
@@ -94,7 +100,7 @@ impl Broker {
             return;
         }
         let commit = self.in_house(|broker, house, batch| {
-            broker.publish_wills(&mut turn, house, batch);
+            broker.publish_wills(slot, &mut turn, house, batch, now);
             if slot.is_durable {
                 let (expires_at, sent_below) = (parked.expires_at(), parked.sent_below());
                 batch.record(Record::SessionParked { session: slot.key, expires_at, will_at: None, sent_below });
@@ -107,14 +113,20 @@ impl Broker {
     pub(super) fn discard(&self, slot: &Arc<Slot>, mut parked: Box<Parked>, now: Now) {
         let mut turn = Turn::default();
         parked.discard(now, &mut turn);
-        self.bury(slot, parked, turn);
+        self.bury(slot, parked, turn, now);
     }
 
     /// A connection leaves its session to be parked: publishes its will if due, and records what has changed.
-    pub(super) fn record_parked(&self, slot: &Arc<Slot>, parked: &Parked, turn: &mut Turn) -> Option<CommitSeq> {
+    pub(super) fn record_parked(
+        &self,
+        slot: &Arc<Slot>,
+        parked: &Parked,
+        turn: &mut Turn,
+        now: Now,
+    ) -> Option<CommitSeq> {
         slot.give_back(std::mem::take(&mut turn.released));
         self.in_house(|broker, house, batch| {
-            broker.publish_wills(turn, house, batch);
+            broker.publish_wills(slot, turn, house, batch, now);
             for change in turn.changes.drain(..) {
                 batch.change(slot.key, change);
             }
@@ -143,8 +155,15 @@ impl Broker {
     }
 
     /// A connection left and its session with it. `undelivered` had not reached it yet.
-    pub(super) fn end_with(&self, slot: &Arc<Slot>, parked: Box<Parked>, turn: Turn, undelivered: Vec<Delivery>) {
-        self.bury(slot, parked, turn);
+    pub(super) fn end_with(
+        &self,
+        slot: &Arc<Slot>,
+        parked: Box<Parked>,
+        turn: Turn,
+        undelivered: Vec<Delivery>,
+        now: Now,
+    ) {
+        self.bury(slot, parked, turn, now);
         let orphans = undelivered.into_iter().filter(|delivery| delivery.share.is_some());
         let orphans: Vec<_> = orphans.collect();
         if !orphans.is_empty() {
@@ -175,7 +194,13 @@ impl Broker {
     }
 
     /// Removes all that others hold of an ended session. Its slot is `Gone` already. The turn holds its will, if due.
-    pub(super) fn bury(&self, slot: &Arc<Slot>, mut parked: Box<Parked>, mut turn: Turn) -> Option<CommitSeq> {
+    pub(super) fn bury(
+        &self,
+        slot: &Arc<Slot>,
+        mut parked: Box<Parked>,
+        mut turn: Turn,
+        now: Now,
+    ) -> Option<CommitSeq> {
         self.timers.set(slot, None);
         self.registry.remove_if(parked.client_id(), |_, found| Arc::ptr_eq(found, slot));
         self.durable.remove(&slot.key);
@@ -194,7 +219,7 @@ impl Broker {
         // [MQTT-4.8.2-5]: what QoS 2 began ends with the session; the rest goes to other members.
         let orphans = parked.take_shared(|_| true, &mut turn);
         self.in_house(|broker, house, batch| {
-            broker.publish_wills(&mut turn, house, batch);
+            broker.publish_wills(slot, &mut turn, house, batch, now);
             for delivery in orphans {
                 house.redistribute(broker, delivery, slot.key, batch);
             }
@@ -229,10 +254,11 @@ impl Broker {
 
     /// Hands shared deliveries that a session gave up to other members. What nobody takes comes back to it.
     pub(super) fn settle(&self, slot: &Arc<Slot>, mut turn: Turn, taken: Vec<Delivery>) {
+        slot.give_back(std::mem::take(&mut turn.released));
+        self.counters.dropped(&slot.client_id, std::mem::take(&mut turn.dropped));
         if taken.is_empty() && turn.changes.is_empty() {
             return;
         }
-        slot.give_back(std::mem::take(&mut turn.released));
         self.in_house(|broker, house, batch| {
             let mut kept = Vec::new();
             for delivery in taken {
@@ -242,7 +268,7 @@ impl Broker {
                 batch.change(slot.key, change);
             }
             for delivery in &kept {
-                slot.reserve(crate::session::Released { messages: 1, bytes: delivery.cost_bytes() });
+                slot.reserve(crate::session::Released::of(delivery));
             }
             if slot.is_durable && broker.committer.is_durable() {
                 for delivery in kept {
@@ -255,13 +281,20 @@ impl Broker {
     }
 
     /// Publishes what the turn of an absent client asks for: its will.
-    pub(super) fn publish_wills(&self, turn: &mut Turn, house: &mut Publisher, batch: &mut Batch) {
+    pub(super) fn publish_wills(
+        &self,
+        slot: &Slot,
+        turn: &mut Turn,
+        house: &mut Publisher,
+        batch: &mut Batch,
+        now: Now,
+    ) {
         for ask in turn.asks.drain(..) {
             match ask {
                 Ask::Publish(publication) => {
                     // The rules may have changed since CONNECT.
                     if self.access.may_publish(&publication.message.topic) {
-                        house.publish(self, publication, None, batch);
+                        house.publish(self, publication.message, Origin::House, batch, now);
                     } else {
                         self.counters.publishes_denied.add(1);
                     }
@@ -269,7 +302,7 @@ impl Broker {
                 Ask::Subscribe(_) | Ask::Unsubscribe(_) => {}
             }
         }
-        self.counters.dropped(turn.dropped);
+        self.counters.dropped(&slot.client_id, std::mem::take(&mut turn.dropped));
     }
 
     /// Runs one turn of the house's own publisher.

@@ -1,8 +1,8 @@
 //! Pages of queues on their way from the store's shelf: asked for by connections, and for shared deliveries that move.
 use super::retained::Found;
 use super::scan::ScanPage;
-use super::{Batch, Broker, Slot};
-use crate::session::{Delivery, Shelved};
+use super::{Batch, Broker, QueueSettings, Slot};
+use crate::session::{Delivery, Released, Shelved};
 use crate::store::{Page, Queued, Shelf, StoreError};
 use crate::types::{QoS, TopicFilter};
 use parking_lot::{Condvar, Mutex};
@@ -161,7 +161,9 @@ impl Broker {
                 let next = page.next;
                 let is_last = page.deliveries.is_empty();
                 self.in_house(|broker, house, batch| {
-                    for delivery in page.deliveries.into_iter().filter_map(shared_delivery) {
+                    for delivery in
+                        page.deliveries.into_iter().filter_map(|queued| shared_delivery(queued, &broker.queue))
+                    {
                         // [MQTT-4.8.2-5]: what QoS 2 began ends with the session.
                         house.redistribute(broker, delivery, load.slot.key, batch);
                     }
@@ -198,14 +200,14 @@ impl Broker {
             };
             let mut turn = crate::session::Turn::default();
             for queued in page.deliveries {
-                let Some(delivery) = shared_delivery(queued) else { continue };
+                let Some(delivery) = shared_delivery(queued, &broker.queue) else { continue };
                 let position = delivery.position.unwrap_or_default();
                 // QoS 2 stays with the receiver that began it [MQTT-4.8.2-4].
                 let may_move = position >= parked.sent_below() || delivery.qos == QoS::AtLeastOnce;
                 let is_claimed = delivery.share.as_deref() == Some(filter) && may_move;
-                let bytes = delivery.cost_bytes();
+                let cost = Released::of(&delivery);
                 if is_claimed && house.redistribute(broker, delivery, slot.key, batch).is_none() {
-                    parked.finish_shelved(position, bytes, &mut turn);
+                    parked.finish_shelved(position, &cost, &mut turn);
                 }
             }
             drop(inbox);
@@ -217,18 +219,19 @@ impl Broker {
     }
 }
 
-fn shared_delivery(queued: Queued) -> Option<Delivery> {
-    match shelved(queued) {
+fn shared_delivery(queued: Queued, rules: &QueueSettings) -> Option<Delivery> {
+    match shelved(queued, rules) {
         Shelved::Delivery(delivery) => Some(delivery).filter(|delivery| delivery.share.is_some()),
         Shelved::Received { .. } => None,
     }
 }
 
 /// What the store read back, as the session takes it.
-pub(super) fn shelved(queued: Queued) -> Shelved {
+pub(super) fn shelved(queued: Queued, rules: &QueueSettings) -> Shelved {
     match queued {
         Queued::Received { position } => Shelved::Received { position },
         Queued::Message { message, target } => Shelved::Delivery(Delivery {
+            rule: rules.rule_for(&message.topic),
             message,
             qos: target.qos,
             retain: target.retain,

@@ -3,12 +3,16 @@
 //! Nothing here awaits or knows a socket: a connection drives its [`Attachment`] by calls, and the house's own work
 //! (deadlines, `$SYS`) is driven by [`Broker::handle_timeouts`] and [`Broker::publish_sys`].
 mod access;
+mod allowance;
 mod attachment;
 mod committer;
 mod counters;
+mod dead_letters;
+mod drops;
 mod house;
 mod loads;
 mod memory;
+mod plan;
 mod publisher;
 mod registry;
 mod restore;
@@ -18,9 +22,11 @@ mod slot;
 mod sys;
 mod timers;
 
+pub use allowance::{QueueRule, QueueSettings, RULES_MAX};
 pub use attachment::Attachment;
 pub use committer::{Batch, Committer};
 pub use counters::{Counter, Counters};
+pub use drops::{DropLine, Drops, Gathered, Lost};
 pub use memory::Memory;
 pub use publisher::Publisher;
 pub use registry::{ConnectRequest, Step};
@@ -44,6 +50,7 @@ pub struct Settings {
     pub limits: Limits,
     pub features: Features,
     pub mailbox_limits: MailboxLimits,
+    pub queue: QueueSettings,
     pub retained_messages_max: usize,
     pub retained_bytes_max: usize,
     /// Bytes of retained messages in memory, where a store has them as well.
@@ -58,6 +65,7 @@ pub struct Broker {
     pub(crate) limits: Arc<Limits>,
     pub(crate) features: Arc<Features>,
     mailbox_limits: MailboxLimits,
+    queue: QueueSettings,
     shared_strategy: Strategy,
     /// Asked on CONNECT, at the end of a session, and by operators; never per message.
     registry: DashMap<ClientId, Arc<Slot>>,
@@ -88,10 +96,12 @@ impl std::fmt::Debug for Broker {
 
 impl Broker {
     pub fn new(settings: Settings, committer: Arc<Committer>) -> Arc<Self> {
+        let drops = Drops::new(settings.queue.dead_letter_topic.is_some());
         Arc::new(Self {
             limits: Arc::new(settings.limits),
             features: Arc::new(Features { has_shelf: committer.is_durable(), ..settings.features }),
             mailbox_limits: settings.mailbox_limits,
+            queue: settings.queue,
             shared_strategy: settings.shared_strategy,
             registry: DashMap::new(),
             durable: DashMap::new(),
@@ -106,7 +116,7 @@ impl Broker {
             committer,
             timers: Timers::default(),
             access: Access,
-            counters: Arc::default(),
+            counters: Arc::new(Counters::new(drops)),
             next_session: AtomicU64::new(1),
             seed: settings.seed,
             house: Mutex::new(Publisher::new(None, settings.seed)),

@@ -4,10 +4,11 @@
 //! the house's own. Routes are cached until the subscription tree's generation moves on, and deliveries gather per
 //! receiver, so that a read batch costs each receiver one lock and one wake-up.
 use super::committer::Batch;
-use super::{Broker, Slot, SlotHandle};
+use super::plan::{Plan, fullness};
+use super::{Broker, Lost, Slot, SlotHandle};
 use crate::routing::{Group, MemberState, Route};
-use crate::session::{Delivery, OnFull, Publication, Released};
-use crate::types::{Message, PacketId, QoS, ReasonCode, SessionKey, TopicFilter, TopicName};
+use crate::session::{Delivery, DropReason, Released};
+use crate::types::{Message, Now, PacketId, QoS, ReasonCode, SessionKey, TopicFilter, TopicName};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -40,6 +41,24 @@ struct Peer {
 struct CachedRoute {
     targets: Vec<CachedTarget>,
     groups: Vec<(Arc<Group<SlotHandle>>, Arc<TopicFilter>)>,
+    /// The rule that limits what queues hold of this topic; 0 is none.
+    rule: u8,
+}
+
+/// How long a delivery may wait, and what counts it meanwhile.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    rule: u8,
+    give_up_at: Option<Now>,
+}
+
+/// What one message takes of a queue.
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    /// As published.
+    qos: QoS,
+    bytes: u64,
+    rule: u8,
 }
 
 #[derive(Debug)]
@@ -51,13 +70,18 @@ struct CachedTarget {
     share: Option<Arc<TopicFilter>>,
 }
 
-/// What became of the targets of one message.
-#[derive(Debug, Default)]
-struct Tally {
-    taken: u64,
-    refused: u64,
-    durable: Vec<(Arc<Slot>, Delivery)>,
+/// On whose behalf a message is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A client, which can be told that the message was refused. The session and QoS 2 identifier are remembered with
+    /// the message.
+    Client { inbound: Option<(SessionKey, PacketId)> },
+    /// Nobody who could be told: a will, a counter, a dead letter.
+    House,
 }
+
+/// Dead letters made of one message; more of its receivers are only counted.
+const COPIES_MAX: usize = 64;
 
 impl Publisher {
     /// `seed` makes the random choice among shared subscribers repeatable.
@@ -77,45 +101,55 @@ impl Publisher {
     pub fn publish(
         &mut self,
         broker: &Broker,
-        publication: Publication,
-        inbound: Option<(SessionKey, PacketId)>,
+        message: Message,
+        origin: Origin,
         batch: &mut Batch,
+        now: Now,
     ) -> ReasonCode {
-        let Publication { message, .. } = publication;
+        let is_retained = message.retain;
         let route = self.route(broker, &message.topic);
-        if route.targets.is_empty() && route.groups.is_empty() && !message.retain {
+        let picked = self.pick_members(broker, &route, &message);
+        let targets = || route.targets.iter().chain(&picked);
+        if targets().next().is_none() && !is_retained {
             return ReasonCode::NoMatchingSubscribers;
         }
-        let is_retained = message.retain;
+        let plan = self.plan(broker, targets(), route.rule, &message);
         // The broker's own topics are made anew at every start.
         let keeps_retained = is_retained && broker.committer.is_durable() && !message.topic.is_internal();
-        if broker.committer.is_short_of_space() && (keeps_retained || self.is_to_be_stored(&route, &message)) {
+        let is_stored = keeps_retained || (broker.committer.is_durable() && plan.durable_targets() > 0);
+        if is_stored && broker.committer.is_short_of_space() {
             broker.counters.publishes_refused_disk.add(1);
+            return ReasonCode::QuotaExceeded;
+        }
+        if self.is_refused(broker, &plan, &message, origin) {
             return ReasonCode::QuotaExceeded;
         }
         let message = Arc::new(if is_retained || self.is_kept(&route) { message.detached() } else { message });
         if is_retained && !broker.retained.put(&message, keeps_retained, &broker.counters) {
             return ReasonCode::QuotaExceeded;
         }
-        let mut tally = Tally::default();
-        for target in &route.targets {
-            self.give(broker, target, &message, &mut tally);
-        }
-        for (group, filter) in &route.groups {
-            if let Some(target) = self.pick(broker, group, filter, None) {
-                self.give(broker, &target, &message, &mut tally);
+        let terms = Terms { rule: route.rule, give_up_at: broker.queue.give_up_at(route.rule, now) };
+        let mut full = plan.full().iter().peekable();
+        let (mut durable, mut lost) = (Vec::new(), Vec::new());
+        for (place, target) in targets().enumerate() {
+            match full.next_if(|(at, _)| *at == place) {
+                None => durable.extend(self.give(broker, target, &message, terms)),
+                Some((_, full)) => {
+                    lost.extend(self.peers.get(target.peer).map(|peer| (full.reason, peer.slot.clone())))
+                }
             }
         }
-        let is_stored = !tally.durable.is_empty() || keeps_retained;
-        let code = outcome(broker, &tally, is_retained);
-        if is_stored && !code.is_failure() {
-            batch.publish(message, inbound, keeps_retained, tally.durable);
+        if is_stored {
+            batch.publish(message.clone(), origin.inbound(), keeps_retained, durable);
         }
-        code
+        if !lost.is_empty() {
+            self.report(broker, &message, lost, batch, now);
+        }
+        ReasonCode::Success
     }
 
     /// Sends a shared delivery that its receiver left unfinished to another member of its group. Gives it back if there
-    /// is none.
+    /// is none that has room for it.
     pub fn redistribute(
         &mut self,
         broker: &Broker,
@@ -125,13 +159,19 @@ impl Publisher {
     ) -> Option<Delivery> {
         let Some(filter) = delivery.share.clone() else { return Some(delivery) };
         let Some(group) = broker.tree.read().group(&filter) else { return Some(delivery) };
-        let Some(target) = self.pick(broker, &group, &filter, Some(left)) else { return Some(delivery) };
-        let mut tally = Tally::default();
-        self.give(broker, &target, &delivery.message, &mut tally);
-        if !tally.durable.is_empty() {
-            batch.publish(delivery.message.clone(), None, false, tally.durable);
+        let cost = Cost { qos: delivery.message.qos, bytes: delivery.cost_bytes(), rule: delivery.rule };
+        let Some(target) = self.pick(broker, &group, &filter, Some(left), cost) else { return Some(delivery) };
+        let terms = Terms { rule: delivery.rule, give_up_at: delivery.give_up_at };
+        if let Some(durable) = self.give(broker, &target, &delivery.message, terms) {
+            batch.publish(delivery.message.clone(), None, false, vec![durable]);
         }
         None
+    }
+
+    /// Whether a message on this topic would be for anybody.
+    pub(super) fn reaches_anybody(&mut self, broker: &Broker, topic: &TopicName) -> bool {
+        let route = self.route(broker, topic);
+        !route.targets.is_empty() || !route.groups.is_empty()
     }
 
     /// Hands the gathered deliveries to their receivers.
@@ -164,7 +204,8 @@ impl Publisher {
             self.forget(broker);
         }
         let route = broker.tree.read().route(topic, self.key);
-        let route = Arc::new(self.cached(route));
+        let rule = broker.queue.rule_for(topic);
+        let route = Arc::new(self.cached(route, rule));
         self.routes.insert(topic.detached(), route.clone());
         route
     }
@@ -177,7 +218,7 @@ impl Publisher {
         self.by_key.clear();
     }
 
-    fn cached(&mut self, route: Route<SlotHandle>) -> CachedRoute {
+    fn cached(&mut self, route: Route<SlotHandle>, rule: u8) -> CachedRoute {
         let targets = route.targets.into_iter().map(|target| CachedTarget {
             peer: self.peer(&target.subscriber),
             qos: target.qos,
@@ -190,7 +231,7 @@ impl Publisher {
             let filter = Arc::new(group.filter().clone());
             (group, filter)
         });
-        CachedRoute { targets, groups: groups.collect() }
+        CachedRoute { targets, groups: groups.collect(), rule }
     }
 
     fn peer(&mut self, handle: &SlotHandle) -> usize {
@@ -206,17 +247,34 @@ impl Publisher {
         })
     }
 
-    /// The member of a shared group that gets the next message, a live one first.
+    /// The members of shared groups that get a message.
+    fn pick_members(&mut self, broker: &Broker, route: &CachedRoute, message: &Message) -> Vec<CachedTarget> {
+        let cost = Cost { qos: message.qos, bytes: cost_bytes(message), rule: route.rule };
+        let mut picked = Vec::new();
+        for (group, filter) in &route.groups {
+            let target = self.pick(broker, group, filter, None, cost);
+            // Without one that has room, one that has none decides what becomes of the message.
+            let nothing = Cost { qos: QoS::AtMostOnce, ..cost };
+            picked.extend(target.or_else(|| self.pick(broker, group, filter, None, nothing)));
+        }
+        picked
+    }
+
+    /// The member of a shared group that gets the next message: one that has room for it, a live one first.
     fn pick(
         &mut self,
         broker: &Broker,
         group: &Group<SlotHandle>,
         filter: &Arc<TopicFilter>,
         exclude: Option<SessionKey>,
+        cost: Cost,
     ) -> Option<CachedTarget> {
         self.choice = self.choice.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-        let member =
-            group.pick(broker.shared_strategy, self.choice >> 33, exclude, |handle| member_state(&handle.0))?;
+        let state = |handle: &SlotHandle| {
+            let reserved = self.by_key.get(&handle.0.key).and_then(|peer| self.peers.get(*peer));
+            member_state(broker, &handle.0, reserved.map(|peer| &peer.reserved), cost)
+        };
+        let member = group.pick(broker.shared_strategy, self.choice >> 33, exclude, state)?;
         Some(CachedTarget {
             peer: self.peer(&member.subscriber),
             qos: member.options.qos,
@@ -226,6 +284,40 @@ impl Publisher {
         })
     }
 
+    /// Looks at the queues of all who shall have the message.
+    fn plan<'t>(
+        &self,
+        broker: &Broker,
+        targets: impl Iterator<Item = &'t CachedTarget>,
+        rule: u8,
+        message: &Message,
+    ) -> Plan {
+        let mut plan = Plan::default();
+        if message.qos == QoS::AtMostOnce {
+            return plan;
+        }
+        let bytes = cost_bytes(message);
+        for (place, target) in targets.enumerate() {
+            let Some(peer) = self.peers.get(target.peer).filter(|_| target.qos != QoS::AtMostOnce) else { continue };
+            plan.note(place, peer.slot.is_durable, fullness(broker, &peer.slot, &peer.reserved, rule, bytes));
+        }
+        plan
+    }
+
+    /// Whether the message is refused to its publisher, and nobody gets it; counted then.
+    fn is_refused(&self, broker: &Broker, plan: &Plan, message: &Message, origin: Origin) -> bool {
+        if broker.committer.is_durable() && plan.durable_targets() > broker.queue.durable_targets_max {
+            broker.counters.publishes_refused_targets.add(1);
+            return true;
+        }
+        // What becomes a retained message is kept, whoever else has no room for it.
+        if origin == Origin::House || message.retain || !plan.is_refused() {
+            return false;
+        }
+        broker.counters.publishes_refused.add(1);
+        true
+    }
+
     /// Whether a message may stay long, so that it must not hold on to the read buffer it came in.
     fn is_kept(&self, route: &CachedRoute) -> bool {
         let is_slow = |slot: &Slot| !slot.is_live() || slot.backlog().messages > 64;
@@ -233,20 +325,18 @@ impl Publisher {
         !route.groups.is_empty() || peers.into_iter().any(|peer| is_slow(&peer.slot))
     }
 
-    /// Whether the store would have to take the message.
-    fn is_to_be_stored(&self, route: &CachedRoute, message: &Message) -> bool {
-        let is_durable = |target: &CachedTarget| {
-            let slot = self.peers.get(target.peer).map(|peer| &peer.slot);
-            target.qos.min(message.qos) != QoS::AtMostOnce && slot.is_some_and(|slot| slot.is_durable)
-        };
-        let may_be = message.qos != QoS::AtMostOnce && !route.groups.is_empty();
-        may_be || route.targets.iter().any(is_durable)
-    }
-
-    fn give(&mut self, broker: &Broker, target: &CachedTarget, message: &Arc<Message>, tally: &mut Tally) {
-        let Some(peer) = self.peers.get_mut(target.peer) else { return };
+    /// Makes the delivery to one receiver, and gathers it; what is to be stored first is given back for the batch.
+    fn give(
+        &mut self,
+        broker: &Broker,
+        target: &CachedTarget,
+        message: &Arc<Message>,
+        terms: Terms,
+    ) -> Option<(Arc<Slot>, Delivery)> {
+        let peer = self.peers.get_mut(target.peer)?;
         // [MQTT-3.8.4-8]
         let qos = message.qos.min(target.qos);
+        let is_queued = qos != QoS::AtMostOnce;
         let delivery = Delivery {
             message: message.clone(),
             qos,
@@ -255,60 +345,68 @@ impl Publisher {
             subscription_ids: target.subscription_ids.clone(),
             position: None,
             share: target.share.clone(),
-            give_up_at: None,
+            give_up_at: terms.give_up_at.filter(|_| is_queued),
+            rule: terms.rule,
         };
-        if qos != QoS::AtMostOnce {
-            let cost = Released { messages: 1, bytes: delivery.cost_bytes() };
-            if !has_room(broker, peer, cost) {
-                tally.refused += 1;
-                broker.counters.dropped_queue_full.add(1);
-                return;
-            }
+        if is_queued {
             if peer.slot.is_durable && broker.committer.is_durable() {
-                peer.slot.reserve(cost);
-                tally.taken += 1;
-                tally.durable.push((peer.slot.clone(), delivery));
-                return;
+                peer.slot.reserve(Released::of(&delivery));
+                return Some((peer.slot.clone(), delivery));
             }
-            peer.reserved.messages += cost.messages;
-            peer.reserved.bytes += cost.bytes;
+            peer.reserved.add(&delivery);
         }
-        tally.taken += 1;
         peer.pending.push(delivery);
         if !peer.is_dirty {
             peer.is_dirty = true;
             self.dirty.push(target.peer);
         }
+        None
     }
-}
 
-/// Whether a receiver's queue takes one more. Publishers reserve batch by batch, so that the limit holds to within one
-/// read batch of each publisher.
-fn has_room(broker: &Broker, peer: &Peer, cost: Released) -> bool {
-    let limits = &broker.limits;
-    if limits.on_full == OnFull::DropOldest {
-        return true;
-    }
-    let backlog = peer.slot.backlog();
-    backlog.messages + peer.reserved.messages + cost.messages <= limits.queued_messages_max
-        && backlog.bytes + peer.reserved.bytes + cost.bytes <= limits.queued_bytes_max
-}
-
-/// What the publisher is told.
-fn outcome(broker: &Broker, tally: &Tally, is_retained: bool) -> ReasonCode {
-    match (tally.taken, tally.refused) {
-        (0, 0) if is_retained => ReasonCode::Success,
-        (0, 0) => ReasonCode::NoMatchingSubscribers,
-        (0, _) if broker.limits.on_full == OnFull::Refuse && !is_retained => {
-            broker.counters.publishes_refused.add(1);
-            ReasonCode::QuotaExceeded
+    /// Counts those who did not get a message, and publishes its dead letters.
+    fn report(
+        &mut self,
+        broker: &Broker,
+        message: &Arc<Message>,
+        lost: Vec<(DropReason, Arc<Slot>)>,
+        batch: &mut Batch,
+        now: Now,
+    ) {
+        let counters = &broker.counters;
+        for (reason, slot) in &lost {
+            counters.not_taken(*reason, &slot.client_id, &message.topic);
         }
-        _ => ReasonCode::Success,
+        if broker.queue.dead_letter_topic.is_none() {
+            return;
+        }
+        counters.dead_letters_left_out.add(lost.len().saturating_sub(COPIES_MAX) as u64);
+        for (reason, slot) in lost.into_iter().take(COPIES_MAX) {
+            let (client_id, message) = (slot.client_id.clone(), message.clone());
+            self.dead_letter(broker, &Lost { client_id, reason: reason.name(), message }, batch, now);
+        }
     }
 }
 
-fn member_state(slot: &Slot) -> MemberState {
-    if slot.is_live() {
+impl Origin {
+    fn inbound(self) -> Option<(SessionKey, PacketId)> {
+        match self {
+            Self::Client { inbound } => inbound,
+            Self::House => None,
+        }
+    }
+}
+
+fn cost_bytes(message: &Message) -> u64 {
+    u64::try_from(message.cost_bytes()).unwrap_or(u64::MAX)
+}
+
+/// How a member of a shared group stands to one more message. One whose queue has no room is passed over.
+fn member_state(broker: &Broker, slot: &Slot, reserved: Option<&Released>, cost: Cost) -> MemberState {
+    let nothing = Released::default();
+    let is_full = || fullness(broker, slot, reserved.unwrap_or(&nothing), cost.rule, cost.bytes).is_some();
+    if cost.qos != QoS::AtMostOnce && is_full() {
+        MemberState::Gone
+    } else if slot.is_live() {
         MemberState::Live { in_flight: usize::try_from(slot.backlog().messages).unwrap_or(usize::MAX) }
     } else if slot.is_durable {
         MemberState::Away

@@ -1,8 +1,9 @@
 //! The start: sessions, subscriptions and retained messages as the store found them, before any listener opens.
+use super::loads::shelved;
 use super::{Batch, Broker, Slot, SlotHandle};
 use crate::routing::Subscription;
-use crate::session::{Parked, Released, Saved, Subscribed};
-use crate::store::{Presence, Record, SessionImage};
+use crate::session::{Parked, Released, Saved, Shelved, Subscribed};
+use crate::store::{Presence, QueueImage, Record, SessionImage, Shelf, StoreError};
 use crate::types::{Message, Now, SessionKey};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,11 +12,40 @@ use std::sync::atomic::Ordering;
 impl Broker {
     /// Puts every session back. A connection that was open counts as broken now: its will is due by its delay, its session
     /// expires from now on.
-    pub fn restore(&self, sessions: BTreeMap<SessionKey, SessionImage>, last_session: u64, now: Now) {
+    pub fn restore(
+        &self,
+        sessions: BTreeMap<SessionKey, SessionImage>,
+        last_session: u64,
+        shelf: &dyn Shelf,
+        now: Now,
+    ) -> Result<(), StoreError> {
         self.next_session.fetch_max(last_session + 1, Ordering::Relaxed);
         for (key, session) in sessions {
-            self.restore_session(key, session, now);
+            let occupied = self.occupied(key, &session.queue, shelf)?;
+            self.restore_session(key, session, occupied, now);
         }
+        Ok(())
+    }
+
+    /// What a queue takes. Where there are rules for some topics it has to be read for that.
+    fn occupied(&self, key: SessionKey, queue: &QueueImage, shelf: &dyn Shelf) -> Result<Released, StoreError> {
+        const AT_ONCE: usize = 512;
+        let mut occupied = Released::default();
+        if self.queue.rules.is_empty() {
+            (occupied.messages, occupied.bytes) = (queue.messages, queue.bytes);
+            return Ok(occupied);
+        }
+        let mut from = queue.head;
+        while from < queue.next_position {
+            let page = shelf.page(key, from, AT_ONCE, u64::MAX)?;
+            from = page.next;
+            for queued in page.deliveries {
+                if let Shelved::Delivery(delivery) = shelved(queued, &self.queue) {
+                    occupied.add(&delivery);
+                }
+            }
+        }
+        Ok(occupied)
     }
 
     /// Puts a retained message back. More than the limits allow may have been kept under higher ones; then the newest
@@ -24,7 +54,7 @@ impl Broker {
         self.retained.restore(message, &self.counters);
     }
 
-    fn restore_session(&self, key: SessionKey, image: SessionImage, now: Now) {
+    fn restore_session(&self, key: SessionKey, image: SessionImage, occupied: Released, now: Now) {
         let next_position = image.queue.next_position;
         let was_attached = image.presence == Presence::Attached;
         let sent_below = match image.presence {
@@ -33,7 +63,7 @@ impl Broker {
             // sent, for acknowledgements move the window before they are durable themselves.
             Presence::Attached => next_position,
         };
-        let parked = Box::new(Parked::restore(saved(image, sent_below, now), self.limits.clone()));
+        let parked = Box::new(Parked::restore(saved(image, sent_below, occupied, now), self.limits.clone()));
         let slot = Slot::restored(key, parked, next_position);
         let (filters, next, record) = {
             let inbox = slot.lock();
@@ -60,7 +90,7 @@ impl Broker {
     }
 }
 
-fn saved(image: SessionImage, sent_below: u64, now: Now) -> Saved {
+fn saved(image: SessionImage, sent_below: u64, occupied: Released, now: Now) -> Saved {
     let never = image.expiry_s == u32::MAX;
     let (expires_at, will_at) = match image.presence {
         Presence::Parked { expires_at, will_at, .. } => (expires_at, will_at),
@@ -83,6 +113,6 @@ fn saved(image: SessionImage, sent_below: u64, now: Now) -> Saved {
         head: image.queue.head,
         sent_below,
         next_position: image.queue.next_position,
-        occupied: Released { messages: image.queue.messages, bytes: image.queue.bytes },
+        occupied,
     }
 }

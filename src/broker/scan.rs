@@ -1,6 +1,6 @@
 //! Retained messages on their way to a new subscription: read in pages, as fast as the client takes them.
-use super::Broker;
 use super::retained::Found;
+use super::{Broker, QueueSettings};
 use crate::packet::SubscriptionOptions;
 use crate::session::Delivery;
 use crate::types::{Message, Now, TopicFilter, TopicName};
@@ -90,22 +90,26 @@ impl Scans {
     }
 
     /// The deliveries of a page whose messages are all there; the scan moves on behind it.
-    pub fn deliveries(&mut self, page: ScanPage) -> Vec<Delivery> {
+    pub fn deliveries(&mut self, page: ScanPage, queue: &QueueSettings, now: Now) -> Vec<Delivery> {
         let Some(scan) = self.pending.front_mut() else { return Vec::new() };
         let loaded = page.messages.into_iter().filter_map(|found| match found {
             Found::Loaded(message) => Some(message),
             Found::Shelved(_) => None,
         });
-        let deliveries = loaded.map(|message: Arc<Message>| Delivery {
-            // [MQTT-3.8.4-8]
-            qos: message.qos.min(scan.options.qos),
-            message,
-            // [MQTT-3.3.1-9]: sent as retained.
-            retain: true,
-            subscription_ids: scan.subscription_ids.clone(),
-            position: None,
-            share: None,
-            give_up_at: None,
+        let deliveries = loaded.map(|message: Arc<Message>| {
+            let rule = queue.rule_for(&message.topic);
+            Delivery {
+                // [MQTT-3.8.4-8]
+                qos: message.qos.min(scan.options.qos),
+                message,
+                // [MQTT-3.3.1-9]: sent as retained.
+                retain: true,
+                subscription_ids: scan.subscription_ids.clone(),
+                position: None,
+                share: None,
+                give_up_at: queue.give_up_at(rule, now),
+                rule,
+            }
         });
         let deliveries = deliveries.collect();
         scan.after = page.last;

@@ -1,4 +1,5 @@
 //! The place of one session in the broker: where deliveries for it go, whether its client is there or not.
+use super::allowance::Allowance;
 use super::scan::ScanPage;
 use super::{Counters, Memory};
 use crate::routing::Subscriber;
@@ -20,6 +21,8 @@ pub struct Slot {
     is_live: AtomicBool,
     /// Deliveries of QoS 1 and 2 not finished: reserved at routing, given back by the session.
     backlog: Backlog,
+    /// What of the backlog is counted by rules.
+    pub(super) allowance: Allowance,
     /// The queue position of the next durable delivery. Only the committer counts it up.
     next_position: AtomicU64,
     /// Counts the connections of this session. What was read from the store for one is not for the next.
@@ -101,6 +104,7 @@ impl Slot {
             is_durable,
             is_live: AtomicBool::new(true),
             backlog: Backlog::default(),
+            allowance: Allowance::default(),
             next_position: AtomicU64::new(0),
             visit: AtomicU64::new(0),
             moved: AtomicU64::new(0),
@@ -142,18 +146,21 @@ impl Slot {
         Released {
             messages: self.backlog.messages.load(Ordering::Relaxed),
             bytes: self.backlog.bytes.load(Ordering::Relaxed),
+            ..Released::default()
         }
     }
 
     pub fn reserve(&self, reserved: Released) {
         self.backlog.messages.fetch_add(reserved.messages, Ordering::Relaxed);
         self.backlog.bytes.fetch_add(reserved.bytes, Ordering::Relaxed);
+        self.allowance.reserve(&reserved.by_rule);
     }
 
     pub fn give_back(&self, released: Released) {
         if released.messages > 0 {
             self.backlog.messages.fetch_sub(released.messages, Ordering::Relaxed);
             self.backlog.bytes.fetch_sub(released.bytes, Ordering::Relaxed);
+            self.allowance.give_back(&released.by_rule);
         }
     }
 
@@ -236,7 +243,8 @@ impl Slot {
                 }
                 drop(inbox);
                 self.give_back(turn.released);
-                counters.dropped(turn.dropped);
+                counters.dropped(&self.client_id, turn.dropped);
+                counters.dropped_queue_full.add(turn.dropped_unseen);
                 turn.changes
             }
             Place::Gone => {
@@ -364,8 +372,7 @@ impl Inbox {
                 if !is_held || self.shelved.is_some() {
                     let (end, cost) = self.shelved.get_or_insert_default();
                     *end = position + 1;
-                    cost.messages += 1;
-                    cost.bytes += bytes;
+                    cost.add(&delivery);
                     continue;
                 }
                 self.held_bytes += bytes;

@@ -1,7 +1,6 @@
 //! `$SYS`: the broker's counters as retained messages.
 use super::Broker;
-use crate::packet::PublishQoS;
-use crate::session::Publication;
+use super::publisher::Origin;
 use crate::types::{Message, Now, QoS, TopicName};
 use bytes::Bytes;
 
@@ -31,7 +30,7 @@ impl Broker {
                     forward: Bytes::new(),
                     expires_at: None,
                 };
-                house.publish(broker, Publication { message, qos: PublishQoS::AtMostOnce }, None, batch);
+                house.publish(broker, message, Origin::House, batch, now);
             };
             publish("version", Bytes::from_static(version.as_bytes()));
             publish("vow/durability", Bytes::from_static(durability.as_bytes()));

@@ -2,7 +2,7 @@
 //!
 //! The layers are laid over each other by the `config` crate. Before that every key of every layer is tried alone on
 //! top of the defaults, so that each mistake is found at once and told with where it stands.
-use super::{Config, Listener, Mistake};
+use super::{Config, Listener, Mistake, QueueFilter};
 use config::{File, FileFormat};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -136,6 +136,13 @@ impl Setting {
         };
         if let (Value::Array(listeners), "listener") = (&self.value, self.key.as_str()) {
             return listeners.iter().find_map(|listener| self.check_listener(listener));
+        }
+        if let (Value::Array(entries), "queue.filter") = (&self.value, self.key.as_str()) {
+            return entries.iter().find_map(QueueFilter::misfit).and_then(|(key, what, fix)| told(&key, what, fix));
+        }
+        if self.key == "queue.filter" {
+            let fix = "write [[queue.filter]] above its settings";
+            return told(&self.key, format!("{} is not a list of tables", self.value), fix.into());
         }
         let mut table = Table::try_from(Config::default()).expect("settings are plain tables");
         put(&mut table, &self.key, self.value.clone());

@@ -1,10 +1,12 @@
 //! Settings: defaults, under the file, under the environment, under the flags; checked before anything starts.
 //!
 //! conf/vowmq.toml says what each is for.
+mod filters;
 mod layers;
 mod mistake;
 mod settings;
 
+pub use filters::QueueFilter;
 pub use layers::Sources;
 pub use mistake::Mistake;
 pub use settings::{

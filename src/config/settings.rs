@@ -1,4 +1,6 @@
 //! The settings themselves, with their defaults.
+use super::QueueFilter;
+use crate::types::TopicName;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -220,11 +222,48 @@ pub enum SharedStrategy {
 pub struct Queue {
     pub on_full: OnFull,
     pub refused_311: Refused,
+    /// 0 is no limit.
+    pub age_s_max: u32,
+    /// Empty is none.
+    pub dead_letter_topic: String,
+    #[serde(rename = "filter")]
+    pub filters: Vec<QueueFilter>,
 }
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { on_full: OnFull::Refuse, refused_311: Refused::Withhold }
+        Self {
+            on_full: OnFull::Refuse,
+            refused_311: Refused::Withhold,
+            age_s_max: 0,
+            dead_letter_topic: String::new(),
+            filters: Vec::new(),
+        }
+    }
+}
+
+impl Queue {
+    pub fn dead_letter_prefix(&self) -> Option<TopicName> {
+        TopicName::try_from(self.dead_letter_topic.as_str()).ok()
+    }
+
+    fn dead_letter_fault(&self) -> Option<(String, String, String)> {
+        let topic = &self.dead_letter_topic;
+        let told = |what: &str| {
+            let fix = "write e.g. dead_letter_topic = \"$dead\", or \"\" for none".to_owned();
+            Some(("queue.dead_letter_topic".to_owned(), format!("\"{topic}\" {what}"), fix))
+        };
+        if topic.is_empty() {
+            return None;
+        }
+        if self.dead_letter_prefix().is_none() || topic.ends_with('/') {
+            return told("is no topic, or ends with a slash");
+        }
+        let first = topic.split('/').next();
+        if first == Some("$SYS") || first == Some("$share") {
+            return told("has a meaning already");
+        }
+        None
     }
 }
 
@@ -318,6 +357,8 @@ impl Config {
                 fault("listener.allow_anonymous", what, fix);
             }
         }
+        faults.extend(self.queue.dead_letter_fault());
+        faults.extend(super::filters::faults(&self.queue.filters, self.queue.on_full));
         faults
     }
 

@@ -62,7 +62,7 @@ pub(super) fn start(config: &Config, clock: Clock) -> Result<(Arc<Broker>, Engin
     }
     let shelf = store.shelf();
     broker.set_shelf(shelf.clone());
-    broker.restore(sessions, last_session, clock.now());
+    broker.restore(sessions, last_session, &*shelf, clock.now())?;
     store.each_retained(|message| broker.restore_retained(&message))?;
     let data_dir = config.data_dir.display().to_string();
     let (sessions, subscriptions) = (broker.sessions(), broker.subscriptions());
@@ -227,7 +227,9 @@ fn checkpoint(checkpointer: &mut Checkpointer, broker: &Broker, clock: Clock, di
         Room::Little | Room::Enough => checkpointer.step(),
     };
     let stepped = step.and_then(|stepped| {
-        broker.give_up(checkpointer.take_due(clock.now(), DUE_MAX)?);
+        let now = clock.now();
+        let due = checkpointer.take_due(now, DUE_MAX)?;
+        broker.give_up(due, &*checkpointer.shelf(), now)?;
         Ok(stepped)
     });
     match stepped {

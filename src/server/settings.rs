@@ -1,5 +1,5 @@
 //! From the configuration to what each floor needs.
-use crate::broker::{MailboxLimits, Settings};
+use crate::broker::{MailboxLimits, QueueRule, QueueSettings, Settings};
 use crate::codec;
 use crate::config;
 use crate::config::Config;
@@ -73,6 +73,7 @@ pub(super) fn broker(config: &Config, seed: u64) -> Settings {
             messages_max: limits.mailbox_messages_max,
             bytes_max: limits.mailbox_bytes_max,
         },
+        queue: queue(&config.queue),
         retained_messages_max: limits.retained_messages_max,
         retained_bytes_max: limits.retained_bytes_max,
         retained_memory_bytes_max: usize::try_from(config.storage.retained_memory_mib << 20).unwrap_or(usize::MAX),
@@ -88,6 +89,24 @@ pub(super) fn store(config: &Config) -> Options {
         segment_bytes: storage.segment_mib << 20,
         log_bytes_max: storage.log_mib << 20,
         ..Options::new(crate::clock::seed())
+    }
+}
+
+fn queue(queue: &config::Queue) -> QueueSettings {
+    let rules = queue.filters.iter().filter_map(|entry| {
+        Some(QueueRule {
+            filter: entry.parsed()?,
+            messages_max: entry.messages_max.unwrap_or(u64::MAX),
+            bytes_max: entry.bytes_max.unwrap_or(u64::MAX),
+            age_s_max: entry.age_s_max.unwrap_or(queue.age_s_max),
+            on_full: on_full(entry.on_full.unwrap_or(queue.on_full)),
+        })
+    });
+    QueueSettings {
+        age_s_max: queue.age_s_max,
+        rules: rules.collect(),
+        dead_letter_topic: queue.dead_letter_prefix(),
+        ..QueueSettings::default()
     }
 }
 

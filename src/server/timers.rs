@@ -1,24 +1,47 @@
-//! The house's clockwork: deadlines of absent clients, and `$SYS`.
+//! The house's clockwork: deadlines of absent clients, `$SYS`, and what became of messages that were dropped.
 use super::Shared;
+use crate::broker::Broker;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep};
+
+/// How often the log tells of dropped messages.
+const DROP_LOG: Duration = Duration::from_secs(60);
 
 /// Runs until told to stop. `sys_interval_s` of 0 publishes no `$SYS`.
 pub(super) async fn run(shared: Arc<Shared>, sys_interval_s: u64, mut stopped: watch::Receiver<bool>) {
-    let broker = &shared.broker;
-    let mut sys = tokio::time::interval(Duration::from_secs(sys_interval_s.max(1)));
+    let (broker, clock) = (&shared.broker, &shared.clock);
+    let mut sys = interval(Duration::from_secs(sys_interval_s.max(1)));
+    let mut drop_log = interval_at(Instant::now() + DROP_LOG, DROP_LOG);
+    drop_log.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let now = shared.clock.now();
+        let now = clock.now();
         broker.handle_timeouts(now);
         let until_next =
             broker.next_timeout().map_or(Duration::from_secs(3600), |at| Duration::from_millis(now.millis_until(at)));
         tokio::select! {
-            () = tokio::time::sleep(until_next) => {}
+            () = sleep(until_next) => {}
             () = poll_fn(|context| broker.poll_earlier_timeout(context)) => {}
-            _ = sys.tick(), if sys_interval_s > 0 => broker.publish_sys(shared.clock.started_at(), shared.clock.now()),
-            _ = stopped.changed() => return,
+            () = poll_fn(|context| broker.counters.drops.poll_lost(context)) => broker.publish_dead_letters(clock.now()),
+            _ = sys.tick(), if sys_interval_s > 0 => broker.publish_sys(clock.started_at(), clock.now()),
+            _ = drop_log.tick() => log_drops(broker),
+            _ = stopped.changed() => break,
         }
+    }
+    log_drops(broker);
+}
+
+/// One line for each session and reason, so that no drop is silent and no flood of them floods the log.
+fn log_drops(broker: &Broker) {
+    let gathered = broker.counters.drops.take_gathered();
+    for line in gathered.lines() {
+        let (client_id, topic) = (line.client_id.as_str(), line.example.as_str());
+        tracing::warn!(client_id, reason = line.reason, messages = line.messages, topic, "messages were dropped");
+    }
+    if gathered.others() > 0 {
+        broker.counters.drops_unnamed.add(gathered.others());
+        tracing::warn!(messages = gathered.others(), "messages of further sessions were dropped");
     }
 }

@@ -5,7 +5,8 @@ use super::outbound::Step;
 use super::state::{State, Subscribed, changed};
 use super::timing::KeepAlive;
 use super::{
-    Cause, Change, Close, Delivery, Dropped, Ended, Outcome, Outgoing, OutgoingPublish, Parked, Released, Shelved, Turn,
+    Cause, Change, Close, Delivery, DropReason, Dropped, Ended, Outcome, Outgoing, OutgoingPublish, Parked, Released,
+    Shelved, Turn,
 };
 use crate::packet::{Disconnect, Packet, PublishQoS, Version};
 use crate::types::{ClientId, CommitSeq, Now, PacketId, QoS, ReasonCode, TopicFilter, TopicName, Violation};
@@ -94,7 +95,7 @@ impl Session {
     }
 
     /// Counts deliveries that stayed on the shelf, the last at position `end` - 1.
-    pub fn handle_shelved(&mut self, end: u64, added: Released, turn: &mut Turn) {
+    pub fn handle_shelved(&mut self, end: u64, added: &Released, turn: &mut Turn) {
         self.state.shelve(end, added, turn);
         self.state.report(turn);
     }
@@ -244,14 +245,14 @@ impl Session {
     }
 
     fn send_qos0(&mut self, delivery: &Delivery, now: Now, turn: &mut Turn) {
-        if delivery.is_over(now) {
-            turn.dropped.expired += 1;
+        if let Some(reason) = delivery.is_over(now) {
+            turn.dropped.push(Dropped::new(reason, delivery));
             return;
         }
         let (publish, naming) =
             compose(self.version, &self.outbound_aliases, delivery, PublishQoS::AtMostOnce, false, now);
         if publish.frame().packet_len(self.version) > self.packet_bytes_max {
-            turn.dropped.too_large += 1;
+            turn.dropped.push(Dropped::new(DropReason::TooLarge, delivery));
             return;
         }
         self.outbound_aliases.sent(&publish.message.topic, naming);
@@ -347,11 +348,4 @@ fn compose(
         subscription_ids: delivery.subscription_ids.clone(),
     };
     (publish, naming)
-}
-
-/// Nothing but a count remains of a delivery that was dropped.
-impl Dropped {
-    pub fn total(&self) -> u64 {
-        self.expired + self.too_large + self.queue_full
-    }
 }

@@ -19,14 +19,11 @@ pub struct Delivery {
     pub share: Option<Arc<TopicFilter>>,
     /// When it has waited for long enough and is given up, if it was not sent; `None` is never.
     pub give_up_at: Option<Now>,
+    /// The broker's rule for its topic that counts it while it waits; 0 is none.
+    pub rule: u8,
 }
 
 impl Delivery {
-    /// Whether it may no longer be sent for the first time: its message expired, or it waited for too long.
-    pub fn is_over(&self, now: Now) -> bool {
-        self.message.is_expired(now) || self.give_up_at.is_some_and(|at| at <= now)
-    }
-
     pub fn cost_bytes(&self) -> u64 {
         u64::try_from(self.message.cost_bytes()).unwrap_or(u64::MAX)
     }

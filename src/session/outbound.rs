@@ -5,7 +5,7 @@
 //!
 //! Position `p` is sent under the Packet Identifier [`PacketId::of_position`], the same after any restart. Entries are
 //! sent in order of their positions, finished in any order, and leave the line from its front.
-use super::{Delivery, Dropped, Released};
+use super::{Delivery, DropReason, Dropped, Released};
 use crate::types::{Now, PacketId, QoS, ReasonCode};
 use std::collections::VecDeque;
 
@@ -37,7 +37,9 @@ pub(super) struct Outbound {
     has_shelf: bool,
     is_loading: bool,
     released: Released,
-    dropped: Dropped,
+    dropped: Vec<Dropped>,
+    /// Shelved deliveries that made room for newer ones: their messages were not at hand.
+    dropped_unseen: u64,
 }
 
 #[derive(Debug)]
@@ -89,8 +91,8 @@ impl Outbound {
             base: head,
             cursor: head,
             sent_below,
+            shelved: occupied.clone(),
             occupied,
-            shelved: occupied,
             shelved_end: end,
             has_shelf: true,
             ..Self::default()
@@ -161,48 +163,47 @@ impl Outbound {
         if !self.is_shelved() {
             // What was counted and is not there was finished while nobody looked: it expired, or moved on.
             let rest = std::mem::take(&mut self.shelved);
-            self.occupied.messages -= rest.messages;
-            self.occupied.bytes -= rest.bytes;
-            self.released.messages += rest.messages;
-            self.released.bytes += rest.bytes;
+            self.occupied.subtract(&rest);
+            self.released.merge(&rest);
         }
         self.trim();
     }
 
-    fn load_one(&mut self, delivery: Delivery) {
+    fn load_one(&mut self, mut delivery: Delivery) {
         let position = delivery.position.unwrap_or(self.loaded_end());
         let is_given_up = position >= self.sent_below && position < self.given_up_below;
         if position < self.loaded_end() || position >= self.shelved_end || is_given_up {
             return;
         }
         self.pad(position);
-        let bytes = delivery.cost_bytes();
-        let counted = Released { messages: self.shelved.messages.min(1), bytes: self.shelved.bytes.min(bytes) };
-        self.shelved.messages -= counted.messages;
-        self.shelved.bytes -= counted.bytes;
-        self.occupied.messages += 1 - counted.messages;
-        self.occupied.bytes += bytes - counted.bytes;
+        if self.shelved.by_rule.of(delivery.rule).messages == 0 {
+            // It was queued before a restart, or under other rules: none has counted it.
+            delivery.rule = 0;
+        }
+        let cost = Released::of(&delivery);
+        let counted = self.shelved.part(&cost);
+        self.shelved.subtract(&counted);
+        self.occupied.subtract(&counted);
+        self.occupied.merge(&cost);
         // [MQTT-3.3.1-1]: what may have been sent on an earlier connection goes with DUP.
         let was_sent = position < self.sent_below;
         self.entries.push_back(if was_sent { Entry::Sent(delivery) } else { Entry::Waiting(delivery) });
     }
 
     /// Counts deliveries that went to the shelf without coming by, the last at `end` - 1.
-    pub fn shelve(&mut self, end: u64, added: Released) {
+    pub fn shelve(&mut self, end: u64, added: &Released) {
         if end <= self.end() {
             return;
         }
         self.shelved_end = end;
-        self.shelved.messages += added.messages;
-        self.shelved.bytes += added.bytes;
-        self.occupied.messages += added.messages;
-        self.occupied.bytes += added.bytes;
+        self.shelved.merge(added);
+        self.occupied.merge(added);
     }
 
-    /// A shelved delivery was finished without having been loaded: it expired, or moved to another receiver.
-    pub fn finish_shelved(&mut self, bytes: u64) {
-        let counted = Released { messages: self.shelved.messages.min(1), bytes: self.shelved.bytes.min(bytes) };
-        self.forget_shelved(counted);
+    /// A shelved delivery was finished without having been loaded: it moved to another receiver.
+    pub fn finish_shelved(&mut self, cost: &Released) {
+        let counted = self.shelved.part(cost);
+        self.forget_shelved(&counted);
     }
 
     pub fn first_shelved(&self) -> Option<u64> {
@@ -210,24 +211,20 @@ impl Outbound {
     }
 
     /// A shelved delivery has waited for too long. False if it may have been sent, or is none of ours.
-    pub fn give_up_shelved(&mut self, position: u64) -> bool {
+    pub fn give_up_shelved(&mut self, position: u64, reason: DropReason, delivery: &Delivery) -> bool {
         let first = self.loaded_end().max(self.sent_below).max(self.given_up_below);
         if position < first || position >= self.shelved_end || self.shelved.messages == 0 {
             return false;
         }
-        let bytes = self.shelved.bytes / self.shelved.messages;
-        self.forget_shelved(Released { messages: 1, bytes });
-        self.dropped.expired += 1;
+        self.finish_shelved(&Released::of(delivery));
+        self.dropped.push(Dropped::new(reason, delivery));
         true
     }
 
-    fn forget_shelved(&mut self, counted: Released) {
-        self.shelved.messages -= counted.messages;
-        self.shelved.bytes -= counted.bytes;
-        self.occupied.messages -= counted.messages;
-        self.occupied.bytes -= counted.bytes;
-        self.released.messages += counted.messages;
-        self.released.bytes += counted.bytes;
+    fn forget_shelved(&mut self, counted: &Released) {
+        self.shelved.subtract(counted);
+        self.occupied.subtract(counted);
+        self.released.merge(counted);
     }
 
     /// Positions below this may have been sent.
@@ -241,8 +238,8 @@ impl Outbound {
     }
 
     /// Deliveries not finished, and their bytes.
-    pub fn occupied(&self) -> Released {
-        self.occupied
+    pub fn occupied(&self) -> &Released {
+        &self.occupied
     }
 
     /// Appends a delivery; one whose position was seen before is not taken again. Where it may stay on the shelf and
@@ -252,14 +249,12 @@ impl Outbound {
         if position < self.end() {
             return;
         }
-        let bytes = delivery.cost_bytes();
         if self.has_shelf && (self.is_shelved() || !may_hold) {
-            self.shelve(position + 1, Released { messages: 1, bytes });
+            self.shelve(position + 1, &Released::of(&delivery));
             return;
         }
         self.pad(position);
-        self.occupied.messages += 1;
-        self.occupied.bytes += bytes;
+        self.occupied.add(&delivery);
         self.entries.push_back(Entry::Waiting(delivery));
     }
 
@@ -269,8 +264,7 @@ impl Outbound {
         let is_over = |line: &Self| line.occupied.messages > messages_max || line.occupied.bytes > bytes_max;
         while is_over(self) && position < self.loaded_end() {
             if matches!(self.entry(position), Some(Entry::Waiting(_))) {
-                self.finish(position);
-                self.dropped.queue_full += 1;
+                self.give_up(position, DropReason::QueueFull);
                 finished(position);
             }
             position += 1;
@@ -282,9 +276,9 @@ impl Outbound {
             }
             // On the shelf every one counts for the same; the sum is right again when the shelf is empty.
             let bytes = self.shelved.bytes / self.shelved.messages;
-            self.forget_shelved(Released { messages: 1, bytes });
+            self.forget_shelved(&Released { messages: 1, bytes, ..Released::default() });
             self.given_up_below = position + 1;
-            self.dropped.queue_full += 1;
+            self.dropped_unseen += 1;
             finished(position);
         }
     }
@@ -299,13 +293,13 @@ impl Outbound {
             }
             let position = self.cursor;
             match self.entry(position) {
-                Some(Entry::Waiting(delivery)) if delivery.is_over(now) => {
-                    self.finish(position);
-                    self.dropped.expired += 1;
+                Some(Entry::Waiting(delivery)) => {
+                    let Some(reason) = delivery.is_over(now) else { break };
+                    self.give_up(position, reason);
                     finished(position);
                 }
                 Some(Entry::Done) | None => self.cursor += 1,
-                Some(Entry::Waiting(_) | Entry::Sent(_) | Entry::Received) => break,
+                Some(Entry::Sent(_) | Entry::Received) => break,
             }
         }
         let id = PacketId::of_position(self.cursor);
@@ -336,8 +330,7 @@ impl Outbound {
     /// The step cannot be taken: the packet is larger than the receiver takes, and counts as sent [MQTT-3.1.2-25].
     pub fn too_large(&mut self) -> u64 {
         let position = self.cursor;
-        self.dropped.too_large += 1;
-        self.finish(position);
+        self.give_up(position, DropReason::TooLarge);
         position
     }
 
@@ -410,7 +403,7 @@ impl Outbound {
         self.in_flight = 0;
         if self.has_shelf {
             self.shelved_end = self.end();
-            self.shelved = self.occupied;
+            self.shelved = self.occupied.clone();
             self.entries = VecDeque::new();
             self.is_loading = false;
         }
@@ -420,7 +413,11 @@ impl Outbound {
         std::mem::take(&mut self.released)
     }
 
-    pub fn take_dropped(&mut self) -> Dropped {
+    pub fn take_dropped_unseen(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped_unseen)
+    }
+
+    pub fn take_dropped(&mut self) -> Vec<Dropped> {
         std::mem::take(&mut self.dropped)
     }
 
@@ -449,6 +446,13 @@ impl Outbound {
         self.trim();
     }
 
+    fn give_up(&mut self, position: u64, reason: DropReason) {
+        if let Entry::Waiting(delivery) | Entry::Sent(delivery) = self.replace(position, Entry::Done) {
+            self.dropped.push(Dropped::new(reason, &delivery));
+        }
+        self.trim();
+    }
+
     /// Changes an entry and keeps the counts.
     fn replace(&mut self, position: u64, new: Entry) -> Entry {
         let is_before_cursor = position < self.cursor;
@@ -456,11 +460,8 @@ impl Outbound {
         let is_finished = matches!(new, Entry::Done);
         let old = std::mem::replace(entry, new);
         if let Entry::Waiting(delivery) | Entry::Sent(delivery) = &old {
-            let bytes = delivery.cost_bytes();
-            self.occupied.messages -= 1;
-            self.occupied.bytes -= bytes;
-            self.released.messages += 1;
-            self.released.bytes += bytes;
+            self.occupied.remove(delivery);
+            self.released.add(delivery);
         }
         if is_before_cursor && is_finished && !matches!(old, Entry::Done) {
             self.in_flight -= 1;

@@ -2,7 +2,7 @@
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::state::{State, Subscribed, will_message, will_qos};
-use super::{Ask, Cause, Change, Delivery, Ended, Limits, Publication, Released, Turn};
+use super::{Ask, Cause, Change, Delivery, DropReason, Ended, Limits, Publication, Released, Turn};
 use crate::packet::Will;
 use crate::types::{ClientId, CommitSeq, Now, PacketId, QoS, TopicFilter, TopicName};
 use std::collections::BTreeMap;
@@ -57,7 +57,7 @@ impl Parked {
 
     /// Deliveries not finished, and their bytes.
     pub fn occupied(&self) -> Released {
-        self.state.outbound.occupied()
+        self.state.outbound.occupied().clone()
     }
 
     /// Queue positions below this may have been sent.
@@ -93,7 +93,7 @@ impl Parked {
     }
 
     /// Counts deliveries that stayed on the shelf, the last at position `end` - 1.
-    pub fn handle_shelved(&mut self, end: u64, added: Released, turn: &mut Turn) {
+    pub fn handle_shelved(&mut self, end: u64, added: &Released, turn: &mut Turn) {
         self.state.shelve(end, added, turn);
         self.state.report(turn);
     }
@@ -109,16 +109,16 @@ impl Parked {
     }
 
     /// A delivery on the shelf has waited for too long. What may have been sent is not given up.
-    pub fn give_up(&mut self, position: u64, turn: &mut Turn) {
-        if self.state.outbound.give_up_shelved(position) {
+    pub fn give_up(&mut self, position: u64, reason: DropReason, delivery: &Delivery, turn: &mut Turn) {
+        if self.state.outbound.give_up_shelved(position, reason, delivery) {
             self.state.change(turn, Change::Done { position });
         }
         self.state.report(turn);
     }
 
     /// A delivery on the shelf was finished: it expired, or moved to another receiver.
-    pub fn finish_shelved(&mut self, position: u64, bytes: u64, turn: &mut Turn) {
-        self.state.outbound.finish_shelved(bytes);
+    pub fn finish_shelved(&mut self, position: u64, cost: &Released, turn: &mut Turn) {
+        self.state.outbound.finish_shelved(cost);
         self.state.change(turn, Change::Done { position });
         self.state.report(turn);
     }

@@ -58,7 +58,7 @@ impl State {
     }
 
     /// Appends deliveries that went to the shelf without coming by.
-    pub fn shelve(&mut self, end: u64, added: Released, turn: &mut Turn) {
+    pub fn shelve(&mut self, end: u64, added: &Released, turn: &mut Turn) {
         self.outbound.shelve(end, added);
         self.keep_limits(turn);
     }
@@ -80,12 +80,9 @@ impl State {
     /// Hands over what the queue gave up and gave back.
     pub fn report(&mut self, turn: &mut Turn) {
         let released = self.outbound.take_released();
-        turn.released.messages += released.messages;
-        turn.released.bytes += released.bytes;
-        let dropped = self.outbound.take_dropped();
-        turn.dropped.expired += dropped.expired;
-        turn.dropped.too_large += dropped.too_large;
-        turn.dropped.queue_full += dropped.queue_full;
+        turn.released.merge(&released);
+        turn.dropped.append(&mut self.outbound.take_dropped());
+        turn.dropped_unseen += self.outbound.take_dropped_unseen();
     }
 }
 

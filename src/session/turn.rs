@@ -1,5 +1,5 @@
 //! What one batch of input asks of the world.
-use super::{Close, OutgoingPublish};
+use super::{Close, Dropped, OutgoingPublish, Released};
 use crate::packet::{Packet, PublishQoS, SubscriptionOptions};
 use crate::types::{Message, PacketId, ReasonCode, TopicFilter};
 
@@ -14,7 +14,10 @@ pub struct Turn {
     pub changes: Vec<Change>,
     /// Queue space given back.
     pub released: Released,
-    pub dropped: Dropped,
+    /// Deliveries given up.
+    pub dropped: Vec<Dropped>,
+    /// Deliveries on the store's shelf that made room for newer ones.
+    pub dropped_unseen: u64,
     /// The network connection is to be closed, after `send` has been written.
     pub close: Option<Close>,
 }
@@ -98,22 +101,4 @@ impl Change {
             Self::Received { .. } | Self::InboundReleased { .. } => true,
         }
     }
-}
-
-/// Queue space that deliveries no longer take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Released {
-    pub messages: u64,
-    pub bytes: u64,
-}
-
-/// Deliveries given up, by reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Dropped {
-    /// Message Expiry Interval passed before they were sent.
-    pub expired: u64,
-    /// Larger than the receiver's Maximum Packet Size.
-    pub too_large: u64,
-    /// The oldest made room for newer ones.
-    pub queue_full: u64,
 }

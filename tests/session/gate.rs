@@ -1,67 +1,9 @@
 //! Acknowledged means on disk: what leaves only after its commit, and what waits for nothing.
+use crate::durable::{Durable, commit, durable, durable_with};
 use crate::packets::*;
-use crate::peer::{World, mailbox_limits};
-use std::cell::RefCell;
-use std::ops::Deref;
-use std::sync::Arc;
-use vowmq::broker::{Committer, Counters, Settings};
 use vowmq::packet::Packet;
-use vowmq::store::cold::MemoryCold;
-use vowmq::store::log::fault::FaultFiles;
-use vowmq::store::{DurableStore, Options, Record, Store, StoreError};
+use vowmq::store::Record;
 use vowmq::types::{QoS, ReasonCode};
-
-/// A broker with a store, and the records of each commit for the test to look at.
-struct Durable {
-    world: World,
-    store: RefCell<DurableStore>,
-}
-
-impl Deref for Durable {
-    type Target = World;
-
-    fn deref(&self) -> &World {
-        &self.world
-    }
-}
-
-struct Kept<'a> {
-    store: &'a mut DurableStore,
-    records: Vec<Record>,
-}
-
-impl Store for Kept<'_> {
-    fn commit(&mut self, group: &[Record]) -> Result<(), StoreError> {
-        self.records.extend_from_slice(group);
-        self.store.commit(group)
-    }
-}
-
-fn durable() -> Durable {
-    durable_with(|_| {})
-}
-
-fn durable_with(change: impl FnOnce(&mut Settings)) -> Durable {
-    let options = Options { segment_bytes: 64 << 10, spares_apart: false, ..Options::new(1) };
-    let files = Arc::new(FaultFiles::new(1, 4096));
-    let (store, _) = DurableStore::open_with(files, Arc::new(MemoryCold::default()), options).expect("a new store");
-    let world = World::new(change, Committer::durable(u64::MAX));
-    world.broker.set_shelf(store.shelf());
-    Durable { world, store: RefCell::new(store) }
-}
-
-/// Commits all that waits, and reads back what is wanted then.
-fn commit(durable: &Durable) -> Vec<Record> {
-    let mut store = durable.store.borrow_mut();
-    let shelf = store.shelf();
-    let mut kept = Kept { store: &mut store, records: Vec::new() };
-    let (broker, counters) = (&durable.world.broker, Counters::default());
-    let committer = &durable.world.committer;
-    while committer.commit_group(&mut kept, mailbox_limits(), &counters).expect("this store never fails")
-        || broker.serve_loads(&*shelf).expect("this store can be read")
-    {}
-    kept.records
-}
 
 fn connected(world: &Durable, client_id: &str) -> crate::peer::Peer {
     let mut client = world.connect(connect(client_id));

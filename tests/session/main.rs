@@ -1,5 +1,7 @@
 //! Transcripts of sessions and their broker without sockets, disks or clocks: packets in, packets out.
 mod deliveries;
+mod durable;
+mod full_queues;
 mod gate;
 mod lifetimes;
 mod limits;

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use vowmq::broker::{Attachment, Broker, Committer, MailboxLimits, Settings, Step};
+use vowmq::broker::{Attachment, Broker, Committer, MailboxLimits, QueueSettings, Settings, Step};
 use vowmq::codec;
 use vowmq::packet::{ConnAck, Connect, Packet, Version};
 use vowmq::routing::Strategy;
@@ -24,6 +24,7 @@ pub fn settings() -> Settings {
         limits: Limits::default(),
         features: Features::default(),
         mailbox_limits: mailbox_limits(),
+        queue: QueueSettings::default(),
         retained_messages_max: 100,
         retained_bytes_max: 100_000,
         retained_memory_bytes_max: usize::MAX,
@@ -75,6 +76,10 @@ impl World {
             Step::Attached(attachment) => self.peer(attachment),
             Step::Wait(..) => panic!("the session is still taken"),
         }
+    }
+
+    pub fn now(&self) -> Now {
+        self.now.get()
     }
 
     /// Lets time pass, and what is due happen.

@@ -5,7 +5,7 @@ use super::disk::{Disk, Kept};
 use bytes::{Bytes, BytesMut};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use vowmq::broker::{Broker, Committer, MailboxLimits, Settings, Step};
+use vowmq::broker::{Broker, Committer, MailboxLimits, QueueSettings, Settings, Step};
 use vowmq::codec;
 use vowmq::packet::{Disconnect, Packet};
 use vowmq::routing::Strategy;
@@ -48,6 +48,7 @@ impl World {
             limits: Limits { in_flight_max: 50, ..Limits::default() },
             features: Features::default(),
             mailbox_limits: MAILBOX,
+            queue: QueueSettings::default(),
             retained_messages_max: 100,
             retained_bytes_max: 1 << 20,
             retained_memory_bytes_max: usize::MAX,
@@ -89,7 +90,7 @@ impl World {
         self.broker = Broker::new(self.settings.clone(), self.committer.clone());
         let shelf = store.shelf();
         self.broker.set_shelf(shelf.clone());
-        self.broker.restore(sessions, last_session, self.now);
+        self.broker.restore(sessions, last_session, &*shelf, self.now).expect("what is on disk can be read");
         store.each_retained(|message| self.broker.restore_retained(&message)).expect("what is on disk can be read");
         self.life = Some(Life { store, checkpointer });
     }

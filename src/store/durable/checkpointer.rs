@@ -4,8 +4,8 @@ use super::index::Index;
 use super::queue;
 use super::shelf::Shared;
 use super::takeover::Takeover;
-use crate::store::StoreError;
 use crate::store::cold::{Changes, ColdError, Space};
+use crate::store::{Shelf, StoreError};
 use crate::types::{Now, SessionKey};
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,6 +72,10 @@ impl Checkpointer {
         };
         self.take_over(below)?;
         Ok(true)
+    }
+
+    pub fn shelf(&self) -> Arc<dyn Shelf> {
+        self.shared.clone()
     }
 
     /// Ends a [`Self::wait`] from another thread.

@@ -1,0 +1,79 @@
+//! A broker with a store on a disk in memory.
+use crate::peer::{World, mailbox_limits};
+use std::cell::RefCell;
+use std::ops::Deref;
+use std::sync::Arc;
+use vowmq::broker::{Committer, Counters, Settings};
+use vowmq::store::cold::MemoryCold;
+use vowmq::store::log::fault::FaultFiles;
+use vowmq::store::{DurableStore, Options, Record, Restored, Store, StoreError};
+
+/// A broker with a store, and the records of each commit for the test to look at.
+pub struct Durable {
+    world: World,
+    store: RefCell<DurableStore>,
+    files: Arc<FaultFiles>,
+    cold: Arc<MemoryCold>,
+}
+
+impl Deref for Durable {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+struct Kept<'a> {
+    store: &'a mut DurableStore,
+    records: Vec<Record>,
+}
+
+impl Store for Kept<'_> {
+    fn commit(&mut self, group: &[Record]) -> Result<(), StoreError> {
+        self.records.extend_from_slice(group);
+        self.store.commit(group)
+    }
+}
+
+pub fn durable() -> Durable {
+    durable_with(|_| {})
+}
+
+pub fn durable_with(change: impl FnOnce(&mut Settings)) -> Durable {
+    start(Arc::new(FaultFiles::new(1, 4096)), Arc::default(), change)
+}
+
+fn start(files: Arc<FaultFiles>, cold: Arc<MemoryCold>, change: impl FnOnce(&mut Settings)) -> Durable {
+    let options = Options { segment_bytes: 64 << 10, spares_apart: false, ..Options::new(1) };
+    let opened = DurableStore::open_with(files.clone(), cold.clone(), options);
+    let (store, Restored { sessions, last_session, .. }) = opened.expect("a sound store");
+    let world = World::new(change, Committer::durable(u64::MAX));
+    let shelf = store.shelf();
+    world.broker.set_shelf(shelf.clone());
+    world.broker.restore(sessions, last_session, &*shelf, world.now()).expect("a store that can be read");
+    Durable { world, store: RefCell::new(store), files, cold }
+}
+
+impl Durable {
+    /// The broker is killed and starts again on the same disk, with other settings.
+    pub fn restart(self, change: impl FnOnce(&mut Settings)) -> Durable {
+        let Self { world, store, files, cold } = self;
+        files.kill_process();
+        drop((world, store));
+        start(files, cold, change)
+    }
+}
+
+/// Commits all that waits, and reads back what is wanted then.
+pub fn commit(durable: &Durable) -> Vec<Record> {
+    let mut store = durable.store.borrow_mut();
+    let shelf = store.shelf();
+    let mut kept = Kept { store: &mut store, records: Vec::new() };
+    let (broker, counters) = (&durable.world.broker, Counters::default());
+    let committer = &durable.world.committer;
+    while committer.commit_group(&mut kept, mailbox_limits(), &counters).expect("this store never fails")
+        || broker.serve_loads(&*shelf).expect("this store can be read")
+    {}
+    kept.records
+}
