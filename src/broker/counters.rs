@@ -88,10 +88,14 @@ impl Counters {
         self.dead_letters_left_out.add(self.drops.note_all(client_id, dropped));
     }
 
-    /// Counts one delivery that was not taken at routing. Its dead letter is made there.
-    pub(super) fn not_taken(&self, reason: DropReason, client_id: &ClientId, topic: &TopicName) {
-        self.by_reason(reason).add(1);
-        self.drops.note(reason.name(), client_id, topic);
+    /// Counts the deliveries of one message that were not taken at routing. Their dead letters are made there.
+    pub(super) fn not_taken<'c>(
+        &self,
+        missed: impl Iterator<Item = (DropReason, &'c ClientId)> + Clone,
+        topic: &TopicName,
+    ) {
+        missed.clone().for_each(|(reason, _)| self.by_reason(reason).add(1));
+        self.drops.note_each(missed.map(|(reason, client_id)| (reason.name(), client_id)), topic);
     }
 
     fn by_reason(&self, reason: DropReason) -> &Counter {

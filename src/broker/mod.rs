@@ -10,7 +10,6 @@ mod counters;
 mod dead_letters;
 mod drops;
 mod house;
-mod plan;
 mod publisher;
 mod registry;
 mod restore;
@@ -25,7 +24,7 @@ pub use attachment::Attachment;
 pub use committer::{Batch, Committer};
 pub use counters::{Counter, Counters};
 pub use drops::{DropLine, Drops, Gathered, Lost};
-pub use publisher::Publisher;
+pub use publisher::{Origin, Publisher, REFUSED};
 pub use registry::{ConnectRequest, Step};
 pub use slot::{MailboxLimits, Slot, SlotHandle};
 
