@@ -57,8 +57,10 @@ counters! {
     dropped_too_large: "publish/dropped/too_large",
     /// Publishes refused to their publishers because no target had room.
     publishes_refused: "publish/refused/queue_full",
-    /// Publishes refused because they are for more durable sessions than one record can hold.
+    /// Publishes refused because they are for too many durable sessions.
     publishes_refused_targets: "publish/refused/too_many_targets",
+    /// Publishes refused because they, with all durable sessions they are for, are too large for the store.
+    publishes_refused_record: "publish/refused/record_too_large",
     /// Copies of dropped messages, made where somebody subscribed to them.
     dead_letters: "dead_letters/published",
     /// Dropped messages without a copy, as there were too many at once.

@@ -430,3 +430,26 @@ fn a_message_for_more_sessions_than_a_record_holds_is_refused() {
     assert_eq!(world.broker.counters.publishes_refused_targets.value(), 1);
     assert_eq!(world.broker.counters.publishes_refused.value(), 0);
 }
+
+#[test]
+fn a_message_that_is_too_large_for_the_store_is_refused_where_it_would_be_stored() {
+    let mut store = Kept::default();
+    let world = World::new(|settings| settings.queue.record_bytes_max = 400, Committer::durable());
+    let mut subscriber = world.connect(connect("s"));
+    let mut publisher = world.connect(connect("p"));
+    commit(&world, &mut store);
+    subscriber.take_connack();
+    publisher.take_connack();
+    let (small, large) = ("x".repeat(200), "x".repeat(300));
+    publisher.send(publish("t").qos1(1).payload(&large));
+    publisher.expect(puback_code(1, ReasonCode::NoMatchingSubscribers));
+    publisher.send(publish("t").qos1(2).retain().payload(&large));
+    publisher.expect(puback_code(2, ReasonCode::QuotaExceeded));
+    subscriber.send(subscribe(1, "t", QoS::AtLeastOnce));
+    for (value, payload, code) in [(3, &small, ReasonCode::Success), (4, &large, ReasonCode::QuotaExceeded)] {
+        publisher.send(publish("t").qos1(value).payload(payload));
+        commit(&world, &mut store);
+        publisher.expect(puback_code(value, code));
+    }
+    assert_eq!(world.broker.counters.publishes_refused_record.value(), 2);
+}

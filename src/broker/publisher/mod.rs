@@ -231,8 +231,13 @@ impl Origin {
 /// Whether the message is refused to its publisher, and nobody gets it; counted then.
 fn is_refused(broker: &Broker, plan: &Plan, message: &Message, origin: Origin) -> bool {
     let counters = &broker.counters;
-    if broker.committer.is_durable() && plan.durable_targets() > broker.queue.durable_targets_max {
+    let is_stored = broker.committer.is_durable() && (message.retain || plan.durable_targets() > 0);
+    if is_stored && plan.durable_targets() > broker.queue.durable_targets_max {
         counters.publishes_refused_targets.add(1);
+        return true;
+    }
+    if is_stored && cost_bytes(message) + plan.target_bytes() > broker.queue.record_bytes_max {
+        counters.publishes_refused_record.add(1);
         return true;
     }
     // What becomes a retained message is kept, whoever else has no room for it.

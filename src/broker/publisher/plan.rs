@@ -28,6 +28,8 @@ pub(super) struct Missed {
 pub(super) struct Plan {
     durable: Tally,
     others: Tally,
+    /// Bytes that the durable targets take in the message's record.
+    target_bytes: u64,
     /// In order of their places.
     missed: Vec<Missed>,
 }
@@ -57,6 +59,11 @@ impl Plan {
     /// Sessions that take it and outlive their connections.
     pub fn durable_targets(&self) -> usize {
         self.durable.taken
+    }
+
+    /// Bytes that they take in the message's record.
+    pub fn target_bytes(&self) -> u64 {
+        self.target_bytes
     }
 
     pub fn missed(&self) -> &[Missed] {
@@ -90,10 +97,21 @@ impl Publisher {
         let bytes = cost_bytes(message);
         for (place, target) in targets.enumerate() {
             let Some(peer) = self.peers.get(target.peer).filter(|_| target.qos != QoS::AtMostOnce) else { continue };
+            if peer.slot.is_durable {
+                plan.target_bytes += record_bytes(target);
+            }
             plan.note(place, &peer.slot, fullness(broker, &peer.slot, &peer.reserved, rule, bytes));
         }
         plan
     }
+}
+
+/// At most as much as the store writes for one target.
+fn record_bytes(target: &CachedTarget) -> u64 {
+    const FIXED: usize = 40;
+    let ids = target.subscription_ids.as_ref().map_or(0, |ids| ids.len() * size_of::<u32>());
+    let share = target.share.as_ref().map_or(0, |filter| filter.as_text().len());
+    (FIXED + ids + share) as u64
 }
 
 /// Why a session's queue does not take one more message, if so. `reserved` is what this turn took of it already.
