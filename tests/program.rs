@@ -6,8 +6,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use vowmq::codec;
-use vowmq::packet::{Connect, ConnectProperties, Packet, Version};
-use vowmq::types::{ReasonCode, Text};
+use vowmq::packet::{
+    Connect, ConnectProperties, Packet, Publish, PublishQoS, Subscribe, SubscribeFilter, SubscriptionOptions, Version,
+};
+use vowmq::types::{PacketId, PublishProperties, QoS, ReasonCode, Text, TopicFilter, TopicName};
 
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -42,12 +44,35 @@ fn start(allow_anonymous: bool, settings: &str) -> Program {
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     let process = command(&directory, port, allow_anonymous, settings).stderr(Stdio::null()).spawn().unwrap();
     let program = Program { process, port, _directory: directory };
+    wait_until_it_listens(&program);
+    program
+}
+
+fn wait_until_it_listens(program: &Program) {
     let deadline = Instant::now() + PATIENCE;
-    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, program.port)).is_err() {
         assert!(Instant::now() < deadline, "the broker does not start");
         std::thread::yield_now();
     }
-    program
+}
+
+fn send(stream: &mut TcpStream, packet: &Packet) {
+    let mut bytes = BytesMut::new();
+    codec::encode(packet, Version::V5, &mut bytes).unwrap();
+    stream.write_all(&bytes).unwrap();
+}
+
+fn publish_qos1(name: &str, id: PacketId) -> Packet {
+    Packet::Publish(Publish {
+        dup: false,
+        qos: PublishQoS::AtLeastOnce(id),
+        retain: false,
+        topic: Some(TopicName::try_from(name).unwrap()),
+        topic_alias: None,
+        subscription_ids: Vec::new(),
+        properties: PublishProperties::default(),
+        payload: bytes::Bytes::new(),
+    })
 }
 
 fn connect_bytes(version: Version) -> BytesMut {
@@ -113,6 +138,45 @@ fn a_signal_ends_it_in_order() {
         assert_eq!(next(&mut client, Version::V5), None);
         drop(client);
         assert_eq!(program.process.wait().unwrap().code(), Some(0), "{signal}");
+    }
+}
+
+/// What waits for the line of its minute is told at the end too.
+#[test]
+fn dropped_messages_are_told_in_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let settings =
+        "log = { format = \"json\" }\nqueue = { on_full = \"drop_newest\" }\nlimits = { queued_messages_max = 1 }";
+    let mut command = command(&directory, port, true, settings);
+    let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let stream = process.stderr.take();
+    let mut program = Program { process, port, _directory: directory };
+    wait_until_it_listens(&program);
+    let mut client = socket(&program);
+    client.write_all(&connect_bytes(Version::V5)).unwrap();
+    assert_eq!(code(next(&mut client, Version::V5)), Some(ReasonCode::Success));
+    let filter = TopicFilter::parse(Text::from_static("a")).unwrap();
+    let options = SubscriptionOptions { qos: QoS::AtLeastOnce, ..SubscriptionOptions::default() };
+    let filters = vec![SubscribeFilter { filter, options }];
+    let id = PacketId::new(1).unwrap();
+    send(&mut client, &Packet::Subscribe(Subscribe { id, subscription_id: None, user: Vec::new(), filters }));
+    for _ in 0..2 {
+        send(&mut client, &publish_qos1("a", id));
+    }
+    let names: Vec<_> = (0..4).map(|_| next(&mut client, Version::V5).expect("it is open").name()).collect();
+    assert_eq!(names.iter().filter(|name| **name == "PUBACK").count(), 2, "{names:?}");
+    assert_eq!(names.iter().filter(|name| **name == "PUBLISH").count(), 1, "{names:?}");
+    let killed = Command::new("kill").args(["-TERM", &program.process.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let mut told = String::new();
+    let mut out = program.process.stdout.take();
+    drop(client);
+    stream.unwrap().read_to_string(&mut told).unwrap();
+    out.as_mut().unwrap().read_to_string(&mut told).unwrap();
+    let line = told.lines().find(|line| line.contains("messages were dropped")).unwrap_or_else(|| panic!("{told}"));
+    for part in ["\"client_id\":\"tester\"", "\"reason\":\"queue_full\"", "\"messages\":1", "\"topic\":\"a\""] {
+        assert!(line.contains(part), "{part}: {line}");
     }
 }
 

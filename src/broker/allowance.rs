@@ -10,8 +10,11 @@ use parking_lot::Mutex;
 
 /// Rules of a broker, at most.
 pub const RULES_MAX: usize = 255;
-/// Durable sessions that one message may be for: its record with all of them has to fit into one frame of the log.
+/// Durable sessions that one message may be for.
 const DURABLE_TARGETS_MAX: usize = 500_000;
+/// Bytes of a message's record with all its targets: it has to fit into one frame of the log (16 MiB), behind the
+/// records that gathered in the frame before it (up to 4 MiB).
+const RECORD_BYTES_MAX: u64 = 11 << 20;
 
 /// How queues are bounded beside the limits of each session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,11 +27,19 @@ pub struct QueueSettings {
     pub dead_letter_topic: Option<TopicName>,
     /// Durable sessions that one message may be for; one for more is refused.
     pub durable_targets_max: usize,
+    /// Bytes that a message with its durable targets may take in the store; a larger one is refused.
+    pub record_bytes_max: u64,
 }
 
 impl Default for QueueSettings {
     fn default() -> Self {
-        Self { age_s_max: 0, rules: Vec::new(), dead_letter_topic: None, durable_targets_max: DURABLE_TARGETS_MAX }
+        Self {
+            age_s_max: 0,
+            rules: Vec::new(),
+            dead_letter_topic: None,
+            durable_targets_max: DURABLE_TARGETS_MAX,
+            record_bytes_max: RECORD_BYTES_MAX,
+        }
     }
 }
 

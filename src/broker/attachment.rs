@@ -3,10 +3,9 @@
 //! The server feeds packets, time and wake-ups in, and writes what gathers in [`Attachment::output`].
 use super::committer::Batch;
 use super::loads::{Load, shelved};
-use super::publisher::Origin;
 use super::scan::{ScanPage, Scans};
 use super::slot::{Collected, Place, wake_all};
-use super::{Broker, Publisher, Slot};
+use super::{Broker, Origin, Publisher, Slot};
 use crate::packet::{Packet, PublishQoS, Version};
 use crate::routing::Subscription;
 use crate::session::{Ask, Cause, Close, Ended, Outcome, Outgoing, Publication, Released, Session, Subscribing, Turn};

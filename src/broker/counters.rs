@@ -59,8 +59,10 @@ counters! {
     publishes_refused: "publish/refused/queue_full",
     /// Publishes refused because the disk is full.
     publishes_refused_disk: "publish/refused/disk_full",
-    /// Publishes refused because they are for more durable sessions than one record can hold.
+    /// Publishes refused because they are for too many durable sessions.
     publishes_refused_targets: "publish/refused/too_many_targets",
+    /// Publishes refused because they, with all durable sessions they are for, are too large for the store.
+    publishes_refused_record: "publish/refused/record_too_large",
     /// Copies of dropped messages, made where somebody subscribed to them.
     dead_letters: "dead_letters/published",
     /// Dropped messages without a copy, as there were too many at once.
@@ -96,10 +98,14 @@ impl Counters {
         self.dead_letters_left_out.add(self.drops.note_all(client_id, dropped));
     }
 
-    /// Counts one delivery that was not taken at routing. Its dead letter is made there.
-    pub(super) fn not_taken(&self, reason: DropReason, client_id: &ClientId, topic: &TopicName) {
-        self.by_reason(reason).add(1);
-        self.drops.note(reason.name(), client_id, topic);
+    /// Counts the deliveries of one message that were not taken at routing. Their dead letters are made there.
+    pub(super) fn not_taken<'c>(
+        &self,
+        missed: impl Iterator<Item = (DropReason, &'c ClientId)> + Clone,
+        topic: &TopicName,
+    ) {
+        missed.clone().for_each(|(reason, _)| self.by_reason(reason).add(1));
+        self.drops.note_each(missed.map(|(reason, client_id)| (reason.name(), client_id)), topic);
     }
 
     fn by_reason(&self, reason: DropReason) -> &Counter {

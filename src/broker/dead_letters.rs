@@ -2,8 +2,7 @@
 //!
 //! A message that a full queue did not take is copied in the turn that published it, so that the copy is stored with
 //! what others got of it. What a session gives up later waits in [`Drops`](super::Drops) for the house.
-use super::publisher::Origin;
-use super::{Batch, Broker, Lost, Publisher};
+use super::{Batch, Broker, Lost, Origin, Publisher};
 use crate::codec::ForwardProperties;
 use crate::types::{Message, Now, Text, TopicName};
 

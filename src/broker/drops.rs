@@ -62,9 +62,10 @@ impl Drops {
         Self { keeps_messages, inner: Mutex::default() }
     }
 
-    /// Notes one, whose dead letter is somebody else's matter.
-    pub fn note(&self, reason: &'static str, client_id: &ClientId, topic: &TopicName) {
-        self.inner.lock().gathered.note(reason, client_id, topic);
+    /// Notes the sessions that one message did not reach. Dead letters are the caller's matter.
+    pub fn note_each<'c>(&self, missed: impl Iterator<Item = (&'static str, &'c ClientId)>, topic: &TopicName) {
+        let mut inner = self.inner.lock();
+        missed.for_each(|(reason, client_id)| inner.gathered.note(reason, client_id, topic));
     }
 
     /// Notes what a session gave up, and keeps the messages for their dead letters; returns how many there was no room
@@ -185,7 +186,7 @@ mod tests {
             drops.note_all(&client("c"), vec![dropped(DropReason::Aged, topic, QoS::AtLeastOnce)]);
         }
         drops.note_all(&client("c"), vec![dropped(DropReason::Expired, "e", QoS::ExactlyOnce)]);
-        drops.note("aged", &client("b"), &TopicName::try_from("d").unwrap());
+        drops.note_each([("aged", &client("b"))].into_iter(), &TopicName::try_from("d").unwrap());
         let told: Vec<_> = drops.take_gathered().lines().iter().map(told).collect();
         assert_eq!(told, ["aged b 1 d", "aged c 2 a", "expired c 1 e"]);
         assert_eq!(drops.take_gathered().lines(), []);
@@ -208,9 +209,9 @@ mod tests {
         let drops = Drops::default();
         let topic = TopicName::try_from("a").unwrap();
         for number in 0..ENTRIES_MAX + 3 {
-            drops.note("aged", &client(&number.to_string()), &topic);
+            drops.note_each([("aged", &client(&number.to_string()))].into_iter(), &topic);
         }
-        drops.note("aged", &client("0"), &topic);
+        drops.note_each([("aged", &client("0"))].into_iter(), &topic);
         let gathered = drops.take_gathered();
         assert_eq!((gathered.lines().len(), gathered.others()), (ENTRIES_MAX, 3));
         let first = gathered.lines().into_iter().find(|line| line.client_id.as_str() == "0").unwrap();

@@ -1,9 +1,8 @@
 //! What the broker does on nobody's connection: sessions that end, wills that come due, shared deliveries that move on.
 use super::loads::{Load, Purpose, shelved};
-use super::publisher::Origin;
 use super::slot::Place;
-use super::{Batch, Broker, Publisher, Slot};
-use crate::session::{Ask, Delivery, Parked, Shelved, Turn};
+use super::{Batch, Broker, Origin, Publisher, Slot};
+use crate::session::{Ask, Delivery, DropReason, Dropped, Parked, Shelved, Turn};
 use crate::store::{Record, Shelf, StoreError};
 use crate::types::{CommitSeq, Now, SessionKey, TopicFilter};
 use std::sync::Arc;
@@ -169,9 +168,19 @@ impl Broker {
         if !orphans.is_empty() {
             self.in_house(|broker, house, batch| {
                 for delivery in orphans {
-                    house.redistribute(broker, delivery, slot.key, batch);
+                    broker.pass_on(slot, delivery, house, batch);
                 }
             });
+        }
+    }
+
+    /// Gives what an ended session leaves of a shared subscription to another member. If none of them has room, it is
+    /// lost, and told of.
+    fn pass_on(&self, slot: &Slot, delivery: Delivery, house: &mut Publisher, batch: &mut Batch) {
+        let Some(left) = house.redistribute(self, delivery, slot.key, batch) else { return };
+        let has_members = left.share.as_ref().is_some_and(|filter| self.tree.read().group(filter).is_some());
+        if has_members {
+            self.counters.dropped(&slot.client_id, vec![Dropped::new(DropReason::QueueFull, &left)]);
         }
     }
 
@@ -221,7 +230,7 @@ impl Broker {
         self.in_house(|broker, house, batch| {
             broker.publish_wills(slot, &mut turn, house, batch, now);
             for delivery in orphans {
-                house.redistribute(broker, delivery, slot.key, batch);
+                broker.pass_on(slot, delivery, house, batch);
             }
             if slot.is_durable {
                 batch.record(Record::SessionEnded { session: slot.key });

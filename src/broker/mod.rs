@@ -12,7 +12,6 @@ mod drops;
 mod house;
 mod loads;
 mod memory;
-mod plan;
 mod publisher;
 mod registry;
 mod restore;
@@ -28,7 +27,7 @@ pub use committer::{Batch, Committer};
 pub use counters::{Counter, Counters};
 pub use drops::{DropLine, Drops, Gathered, Lost};
 pub use memory::Memory;
-pub use publisher::Publisher;
+pub use publisher::{Origin, Publisher, REFUSED};
 pub use registry::{ConnectRequest, Step};
 pub use slot::{MailboxLimits, Slot, SlotHandle};
 

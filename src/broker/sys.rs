@@ -1,6 +1,5 @@
 //! `$SYS`: the broker's counters as retained messages.
-use super::Broker;
-use super::publisher::Origin;
+use super::{Broker, Origin};
 use crate::types::{Message, Now, QoS, TopicName};
 use bytes::Bytes;
 

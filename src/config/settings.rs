@@ -294,6 +294,9 @@ impl Default for Sys {
     }
 }
 
+/// Larger messages do not fit into one record of the log.
+const STORED_BYTES_MAX: usize = 11 << 20;
+
 impl Config {
     /// What is wrong with values that are of the right type: key, fault, fix.
     pub(super) fn faults(&self) -> Vec<(String, String, String)> {
@@ -371,6 +374,11 @@ impl Config {
                 "listener.allow_anonymous: {address} refuses every client, as there is no authentication yet; set it to true"
             )
         };
-        closed.map(warn).collect()
+        let too_large = self.persistence && self.limits.packet_bytes_max > STORED_BYTES_MAX;
+        let too_large = too_large.then(|| {
+            let bytes = self.limits.packet_bytes_max;
+            format!("limits.packet_bytes_max: of {bytes} bytes only messages up to {STORED_BYTES_MAX} can be stored; larger ones are refused where they would be")
+        });
+        closed.map(warn).chain(too_large).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! The house's clockwork: deadlines of absent clients, `$SYS`, and what became of messages that were dropped.
 use super::Shared;
-use crate::broker::Broker;
+use crate::broker::{Broker, REFUSED};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,7 @@ pub(super) async fn run(shared: Arc<Shared>, sys_interval_s: u64, mut stopped: w
             _ = stopped.changed() => break,
         }
     }
+    broker.publish_dead_letters(clock.now());
     log_drops(broker);
 }
 
@@ -38,7 +39,12 @@ fn log_drops(broker: &Broker) {
     let gathered = broker.counters.drops.take_gathered();
     for line in gathered.lines() {
         let (client_id, topic) = (line.client_id.as_str(), line.example.as_str());
-        tracing::warn!(client_id, reason = line.reason, messages = line.messages, topic, "messages were dropped");
+        let (reason, messages) = (line.reason, line.messages);
+        if reason == REFUSED {
+            tracing::warn!(client_id, messages, topic, "publishes were refused, as this session has no room for them");
+        } else {
+            tracing::warn!(client_id, reason, messages, topic, "messages were dropped");
+        }
     }
     if gathered.others() > 0 {
         broker.counters.drops_unnamed.add(gathered.others());

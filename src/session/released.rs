@@ -63,14 +63,15 @@ pub struct Room {
     pub bytes: u64,
 }
 
-/// Space by rule, rules counted from 1; 0 is no rule, and is not counted. Without rules it holds no memory.
+/// Space by rule, rules counted from 1; 0 is no rule, and is not counted. Only rules that something is held of are in
+/// it, most often one or none, so that without rules it holds no memory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ByRule(Vec<Room>);
+pub struct ByRule(Vec<(u8, Room)>);
 
 impl ByRule {
     pub fn of(&self, rule: u8) -> Room {
-        let room = usize::from(rule).checked_sub(1).and_then(|index| self.0.get(index));
-        room.copied().unwrap_or_default()
+        let found = self.0.iter().find(|(held, _)| *held == rule);
+        found.map(|(_, room)| *room).unwrap_or_default()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -78,50 +79,47 @@ impl ByRule {
     }
 
     pub fn add(&mut self, rule: u8, room: Room) {
-        let Some(index) = usize::from(rule).checked_sub(1) else { return };
-        if self.0.len() <= index {
-            self.0.resize(index + 1, Room::default());
+        if rule == 0 {
+            return;
         }
-        if let Some(sum) = self.0.get_mut(index) {
-            sum.messages += room.messages;
-            sum.bytes += room.bytes;
+        match self.0.iter_mut().find(|(held, _)| *held == rule) {
+            Some((_, sum)) => {
+                sum.messages += room.messages;
+                sum.bytes += room.bytes;
+            }
+            None => self.0.push((rule, room)),
         }
     }
 
     pub fn remove(&mut self, rule: u8, room: Room) {
-        let index = usize::from(rule).checked_sub(1);
-        if let Some(sum) = index.and_then(|index| self.0.get_mut(index)) {
-            sum.messages -= room.messages;
-            sum.bytes -= room.bytes;
+        let Some(place) = self.0.iter().position(|(held, _)| *held == rule) else { return };
+        let Some((_, sum)) = self.0.get_mut(place) else { return };
+        debug_assert!(sum.messages >= room.messages && sum.bytes >= room.bytes, "given back twice");
+        sum.messages = sum.messages.saturating_sub(room.messages);
+        sum.bytes = sum.bytes.saturating_sub(room.bytes);
+        if sum.messages == 0 {
+            self.0.swap_remove(place);
         }
     }
 
     pub fn merge(&mut self, other: &Self) {
-        for (rule, room) in other.rules() {
-            self.add(rule, room);
-        }
+        other.0.iter().for_each(|(rule, room)| self.add(*rule, *room));
     }
 
     fn part(&self, other: &Self) -> Self {
         let mut part = Self::default();
-        for (rule, room) in other.rules() {
-            let held = self.of(rule);
+        for (rule, room) in &other.0 {
+            let held = self.of(*rule);
             let (messages, bytes) = (held.messages.min(room.messages), held.bytes.min(room.bytes));
-            if messages > 0 || bytes > 0 {
-                part.add(rule, Room { messages, bytes });
+            if messages > 0 {
+                part.add(*rule, Room { messages, bytes });
             }
         }
         part
     }
 
     pub fn subtract(&mut self, other: &Self) {
-        for (rule, room) in other.rules() {
-            self.remove(rule, room);
-        }
-    }
-
-    fn rules(&self) -> impl Iterator<Item = (u8, Room)> {
-        (1..=u8::MAX).zip(self.0.iter().copied())
+        other.0.iter().for_each(|(rule, room)| self.remove(*rule, *room));
     }
 }
 
@@ -154,5 +152,6 @@ mod tests {
         held.subtract(&other);
         held.remove(2, ONE);
         assert_eq!((held.of(1), held.of(2)), (Room::default(), Room::default()));
+        assert!(held.is_empty());
     }
 }

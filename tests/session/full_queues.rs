@@ -3,7 +3,6 @@ use crate::durable::{commit, durable, durable_with};
 use crate::packets::*;
 use crate::peer::{Peer, World, world_with};
 use vowmq::broker::{QueueRule, QueueSettings, Settings};
-use vowmq::codec::ForwardProperties;
 use vowmq::packet::{Connect, Packet, Publish};
 use vowmq::session::{OnFull, Refused311};
 use vowmq::types::{QoS, ReasonCode};
@@ -15,7 +14,7 @@ fn rule(name: &str, messages_max: u64) -> QueueRule {
 }
 
 /// A broker where each queue has room for one message, and `full` is away with one in its queue for `a`.
-fn one_full(change: impl FnOnce(&mut Settings)) -> World {
+pub fn one_full(change: impl FnOnce(&mut Settings)) -> World {
     let world = world_with(|settings| {
         settings.limits.queued_messages_max = 1;
         change(settings);
@@ -28,20 +27,20 @@ fn one_full(change: impl FnOnce(&mut Settings)) -> World {
 }
 
 /// A session that waits for its client.
-fn away(world: &World, client_id: &str, name: &str, qos: QoS) {
+pub fn away(world: &World, client_id: &str, name: &str, qos: QoS) {
     let mut subscriber = world.connect(connect(client_id));
     subscriber.subscribe(name, qos);
     subscriber.lose();
 }
 
 /// A client whose session ends with its connection.
-fn passing(client_id: &str) -> Connect {
+pub fn passing(client_id: &str) -> Connect {
     let mut passing = connect(client_id);
     passing.properties.session_expiry_s = None;
     passing
 }
 
-fn next_publish(peer: &mut Peer) -> Publish {
+pub fn next_publish(peer: &mut Peer) -> Publish {
     match peer.expect_packet("PUBLISH") {
         Packet::Publish(publish) => publish,
         other => panic!("{other:?} is no PUBLISH"),
@@ -53,7 +52,7 @@ fn expect_payload(peer: &mut Peer, payload: &str) {
 }
 
 /// Reason, session, count and topic of what the log would tell.
-fn told(world: &World) -> Vec<String> {
+pub fn told(world: &World) -> Vec<String> {
     let gathered = world.broker.counters.drops.take_gathered();
     let lines = gathered.lines();
     lines.iter().map(|l| format!("{} {} {} {}", l.reason, l.client_id.as_str(), l.messages, l.example)).collect()
@@ -146,6 +145,7 @@ fn a_message_that_nobody_keeps_is_refused_and_reaches_nobody() {
     watcher.expect_nothing();
     passing_by.expect_nothing();
     assert_eq!(world.broker.counters.dropped_queue_full.value(), 0, "its publisher was told");
+    assert_eq!(told(&world), ["refused full 1 a"]);
 }
 
 #[test]
@@ -197,6 +197,19 @@ fn a_shared_message_goes_to_the_member_that_has_room() {
         publisher.expect(puback_code(value, code));
     }
     expect_payload(last, "next");
+}
+
+#[test]
+fn what_an_ended_session_leaves_to_its_group_is_told_of_if_nobody_has_room() {
+    let world = world_with(|settings| settings.limits.queued_messages_max = 1);
+    away(&world, "m1", "$share/g/a", QoS::AtLeastOnce);
+    away(&world, "m2", "$share/g/a", QoS::AtLeastOnce);
+    let mut publisher = world.connect(connect("p"));
+    publisher.send_all([publish("a").qos1(1).into(), publish("a").qos1(2).into()]);
+    publisher.expect(puback(1));
+    publisher.expect(puback(2));
+    world.connect(connect("m1")).expect_nothing();
+    assert_eq!(told(&world), ["queue_full m1 1 a"]);
 }
 
 #[test]
@@ -290,7 +303,7 @@ fn a_rule_bounds_its_topics_in_each_session_and_leaves_others_alone() {
     publish_to("u", ReasonCode::Success);
     away(&world, "other", "t/c", QoS::AtLeastOnce);
     publish_to("t/c", ReasonCode::Success);
-    assert_eq!(told(&world), ["filter_full s 1 t/c"]);
+    assert_eq!(told(&world), ["filter_full s 1 t/c", "refused s 1 t/c"]);
     assert_eq!(world.broker.counters.dropped_filter_full.value(), 1);
     let mut subscriber = world.connect(resume("s"));
     for _ in 0..3 {
@@ -377,132 +390,6 @@ fn a_rule_counts_what_a_restart_found() {
     }
 }
 
-fn with_dead_letters(settings: &mut Settings) {
-    settings.queue.dead_letter_topic = Some(topic("$dead"));
-}
-
-fn properties(publish: &Publish) -> Vec<(String, String)> {
-    let properties = ForwardProperties::parse(&publish.properties.forward).expect("the broker writes what can be read");
-    properties.user.iter().map(|(key, value)| (key.as_str().to_owned(), value.as_str().to_owned())).collect()
-}
-
-fn expect_dead_letter(undertaker: &mut Peer, name: &str, reason: &str, client_id: &str) -> Publish {
-    let letter = next_publish(undertaker);
-    assert_eq!(letter.topic, Some(topic(name)));
-    let expected = [("vowmq-reason", reason), ("vowmq-client", client_id)];
-    assert_eq!(properties(&letter), expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
-    letter
-}
-
-#[test]
-fn what_a_full_queue_missed_is_copied_to_the_dead_letters() {
-    let world = one_full(with_dead_letters);
-    away(&world, "free", "a", QoS::AtLeastOnce);
-    let mut undertaker = world.connect(passing("undertaker"));
-    undertaker.subscribe("$dead/#", QoS::ExactlyOnce);
-    let mut publisher = world.connect(connect("p"));
-    publisher.send(publish("a").qos2(1).payload("second"));
-    publisher.expect(pubrec(1));
-    let letter = expect_dead_letter(&mut undertaker, "$dead/a", "queue_full", "full");
-    assert_eq!((letter.payload.as_ref(), letter.qos.level()), (b"second".as_slice(), QoS::ExactlyOnce));
-    undertaker.expect_nothing();
-    assert_eq!(world.broker.counters.dead_letters.value(), 1);
-}
-
-#[test]
-fn a_refused_message_is_no_dead_letter() {
-    let world = one_full(with_dead_letters);
-    let mut undertaker = world.connect(passing("undertaker"));
-    undertaker.subscribe("$dead/#", QoS::ExactlyOnce);
-    let mut publisher = world.connect(connect("p"));
-    publisher.send(publish("a").qos1(1));
-    publisher.expect(puback_code(1, ReasonCode::QuotaExceeded));
-    undertaker.expect_nothing();
-}
-
-#[test]
-fn what_a_session_gives_up_is_copied_too() {
-    let world = world_with(|settings| {
-        with_dead_letters(settings);
-        settings.limits.queued_messages_max = 3;
-        settings.limits.on_full = OnFull::DropOldest;
-        settings.queue.age_s_max = 60;
-    });
-    away(&world, "s", "#", QoS::AtLeastOnce);
-    let mut undertaker = world.connect(passing("undertaker"));
-    undertaker.subscribe("$dead/#", QoS::AtMostOnce);
-    let mut publisher = world.connect(connect("p"));
-    publisher.send(publish("oldest").qos1(1));
-    publisher.send(publish("expires").qos1(2).expiry(5));
-    publisher.send(publish("ages").qos1(3));
-    publisher.send(publish("huge").qos1(4).payload(&"x".repeat(100)));
-    world.pass_s(10);
-    publisher.send(publish("ages/not").qos1(5));
-    world.pass_s(50);
-    publisher.send(publish("huge").qos1(6).payload(&"x".repeat(100)));
-    let mut small = resume("s");
-    small.properties.maximum_packet_bytes = Some(64);
-    let mut subscriber = world.connect(small);
-    assert_eq!(next_publish(&mut subscriber).topic, Some(topic("ages/not")));
-    subscriber.expect_nothing();
-    world.broker.publish_dead_letters(world.now());
-    expect_dead_letter(&mut undertaker, "$dead/oldest", "queue_full", "s");
-    expect_dead_letter(&mut undertaker, "$dead/expires", "queue_full", "s");
-    expect_dead_letter(&mut undertaker, "$dead/ages", "queue_full", "s");
-    expect_dead_letter(&mut undertaker, "$dead/huge", "aged", "s");
-    let letter = expect_dead_letter(&mut undertaker, "$dead/huge", "too_large", "s");
-    assert_eq!(letter.payload.len(), 100);
-    undertaker.expect_nothing();
-}
-
-#[test]
-fn a_dead_letter_that_is_dropped_is_counted_and_nothing_more() {
-    let world = one_full(with_dead_letters);
-    away(&world, "free", "a", QoS::AtLeastOnce);
-    away(&world, "undertaker", "$dead/#", QoS::AtLeastOnce);
-    let mut publisher = world.connect(connect("p"));
-    for value in 1..=2 {
-        publisher.send(publish("a").qos1(value).retain());
-        publisher.expect(puback(value));
-    }
-    world.broker.publish_dead_letters(world.now());
-    // The first message is missed by `full`; the second by `free` too, and the undertaker has no room for either copy.
-    assert_eq!(told(&world), ["queue_full free 1 a", "queue_full full 2 a", "queue_full undertaker 2 $dead/a"]);
-    assert_eq!(world.broker.counters.dead_letters.value(), 3);
-}
-
-#[test]
-fn nobody_who_asks_for_dead_letters_is_no_dead_letters() {
-    let world = one_full(with_dead_letters);
-    let mut publisher = world.connect(connect("p"));
-    publisher.send(publish("a").qos1(1).retain());
-    publisher.expect(puback(1));
-    assert_eq!(world.broker.counters.dead_letters.value(), 0);
-    assert_eq!(told(&world), ["queue_full full 1 a"]);
-}
-
-#[test]
-fn one_message_has_a_bounded_number_of_dead_letters() {
-    let world = one_full(with_dead_letters);
-    let mut undertaker = world.connect(passing("undertaker"));
-    undertaker.subscribe("$dead/#", QoS::AtMostOnce);
-    for number in 0..99 {
-        away(&world, &format!("s{number}"), "b", QoS::AtLeastOnce);
-    }
-    let mut publisher = world.connect(connect("p"));
-    publisher.send(publish("b").qos1(1));
-    publisher.send(publish("b").qos1(2).retain());
-    publisher.expect(puback(1));
-    publisher.expect(puback(2));
-    let counters = &world.broker.counters;
-    assert_eq!(counters.dropped_queue_full.value(), 99);
-    assert_eq!((counters.dead_letters.value(), counters.dead_letters_left_out.value()), (64, 35));
-    for _ in 0..64 {
-        next_publish(&mut undertaker);
-    }
-    undertaker.expect_nothing();
-}
-
 #[test]
 fn a_message_for_more_sessions_than_a_record_holds_is_refused() {
     let settings = |settings: &mut Settings| {
@@ -522,4 +409,26 @@ fn a_message_for_more_sessions_than_a_record_holds_is_refused() {
     }
     assert_eq!(world.broker.counters.publishes_refused_targets.value(), 1);
     assert_eq!(world.broker.counters.publishes_refused.value(), 0);
+}
+
+#[test]
+fn a_message_that_is_too_large_for_the_store_is_refused_where_it_would_be_stored() {
+    let world = durable_with(|settings| settings.queue.record_bytes_max = 400);
+    let mut subscriber = world.connect(connect("s"));
+    let mut publisher = world.connect(connect("p"));
+    commit(&world);
+    subscriber.take_connack();
+    publisher.take_connack();
+    let (small, large) = ("x".repeat(200), "x".repeat(300));
+    publisher.send(publish("t").qos1(1).payload(&large));
+    publisher.expect(puback_code(1, ReasonCode::NoMatchingSubscribers));
+    publisher.send(publish("t").qos1(2).retain().payload(&large));
+    publisher.expect(puback_code(2, ReasonCode::QuotaExceeded));
+    subscriber.send(subscribe(1, "t", QoS::AtLeastOnce));
+    for (value, payload, code) in [(3, &small, ReasonCode::Success), (4, &large, ReasonCode::QuotaExceeded)] {
+        publisher.send(publish("t").qos1(value).payload(payload));
+        commit(&world);
+        publisher.expect(puback_code(value, code));
+    }
+    assert_eq!(world.broker.counters.publishes_refused_record.value(), 2);
 }

@@ -5,13 +5,13 @@ use super::disk::{Disk, Kept};
 use bytes::{Bytes, BytesMut};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use vowmq::broker::{Broker, Committer, MailboxLimits, QueueSettings, Settings, Step};
+use vowmq::broker::{Broker, Committer, MailboxLimits, QueueRule, QueueSettings, Settings, Step};
 use vowmq::codec;
 use vowmq::packet::{Disconnect, Packet};
 use vowmq::routing::Strategy;
-use vowmq::session::{Close, Features, Limits, Outgoing};
+use vowmq::session::{Close, Features, Limits, OnFull, Outgoing};
 use vowmq::store::{Checkpointer, DurableStore, Restored, Store};
-use vowmq::types::{Now, QoS, ReasonCode, TopicFilter, TopicName};
+use vowmq::types::{Now, QoS, ReasonCode, Text, TopicFilter, TopicName};
 
 /// One life of the broker's store.
 struct Life {
@@ -40,6 +40,11 @@ const TOPICS: [&str; 3] = ["t/a", "t/b", "u/a"];
 /// What happens before everything heals.
 const STEPS: u64 = 500;
 
+fn plenty(filter: &str) -> QueueRule {
+    let filter = Text::try_from(filter).and_then(TopicFilter::parse).expect("a legal filter");
+    QueueRule { filter, messages_max: 1 << 40, bytes_max: 1 << 40, age_s_max: 0, on_full: OnFull::Refuse }
+}
+
 impl World {
     pub fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
@@ -48,7 +53,8 @@ impl World {
             limits: Limits { in_flight_max: 50, ..Limits::default() },
             features: Features::default(),
             mailbox_limits: MAILBOX,
-            queue: QueueSettings::default(),
+            // Never reached, but counted.
+            queue: QueueSettings { rules: vec![plenty("t/a"), plenty("u/#")], ..QueueSettings::default() },
             retained_messages_max: 100,
             retained_bytes_max: 1 << 20,
             retained_memory_bytes_max: usize::MAX,

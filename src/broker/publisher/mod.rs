@@ -3,17 +3,19 @@
 //! Each connection owns a publisher; what belongs to nobody's connection (wills of absent clients, `$SYS`) goes through
 //! the house's own. Routes are cached until the subscription tree's generation moves on, and deliveries gather per
 //! receiver, so that a read batch costs each receiver one lock and one wake-up.
+mod members;
+mod plan;
+mod routes;
+
 use super::committer::Batch;
-use super::plan::{Plan, fullness};
-use super::{Broker, Lost, Slot, SlotHandle};
-use crate::routing::{Group, MemberState, Route};
-use crate::session::{Delivery, DropReason, Released};
-use crate::types::{Message, Now, PacketId, QoS, ReasonCode, SessionKey, TopicFilter, TopicName};
+use super::{Broker, Lost, Slot};
+use crate::session::{Delivery, Released};
+use crate::types::{Message, Now, PacketId, QoS, ReasonCode, SessionKey, TopicName};
+use members::Cost;
+use plan::{Missed, Plan};
+use routes::{CachedRoute, CachedTarget};
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// Topics whose routes one publisher remembers.
-const ROUTES_MAX: usize = 1024;
 
 #[derive(Debug)]
 pub struct Publisher {
@@ -37,37 +39,11 @@ struct Peer {
     is_dirty: bool,
 }
 
-#[derive(Debug)]
-struct CachedRoute {
-    targets: Vec<CachedTarget>,
-    groups: Vec<(Arc<Group<SlotHandle>>, Arc<TopicFilter>)>,
-    /// The rule that limits what queues hold of this topic; 0 is none.
-    rule: u8,
-}
-
 /// How long a delivery may wait, and what counts it meanwhile.
 #[derive(Debug, Clone, Copy)]
 struct Terms {
     rule: u8,
     give_up_at: Option<Now>,
-}
-
-/// What one message takes of a queue.
-#[derive(Debug, Clone, Copy)]
-struct Cost {
-    /// As published.
-    qos: QoS,
-    bytes: u64,
-    rule: u8,
-}
-
-#[derive(Debug)]
-struct CachedTarget {
-    peer: usize,
-    qos: QoS,
-    retain_as_published: bool,
-    subscription_ids: Option<Arc<[u32]>>,
-    share: Option<Arc<TopicFilter>>,
 }
 
 /// On whose behalf a message is published.
@@ -80,6 +56,8 @@ pub enum Origin {
     House,
 }
 
+/// The reason in the drop log where the publisher was told.
+pub const REFUSED: &str = "refused";
 /// Dead letters made of one message; more of its receivers are only counted.
 const COPIES_MAX: usize = 64;
 
@@ -121,7 +99,7 @@ impl Publisher {
             broker.counters.publishes_refused_disk.add(1);
             return ReasonCode::QuotaExceeded;
         }
-        if self.is_refused(broker, &plan, &message, origin) {
+        if is_refused(broker, &plan, &message, origin) {
             return ReasonCode::QuotaExceeded;
         }
         let message = Arc::new(if is_retained || self.is_kept(&route) { message.detached() } else { message });
@@ -129,21 +107,18 @@ impl Publisher {
             return ReasonCode::QuotaExceeded;
         }
         let terms = Terms { rule: route.rule, give_up_at: broker.queue.give_up_at(route.rule, now) };
-        let mut full = plan.full().iter().peekable();
-        let (mut durable, mut lost) = (Vec::new(), Vec::new());
+        let mut missed = plan.missed().iter().peekable();
+        let mut durable = Vec::new();
         for (place, target) in targets().enumerate() {
-            match full.next_if(|(at, _)| *at == place) {
-                None => durable.extend(self.give(broker, target, &message, terms)),
-                Some((_, full)) => {
-                    lost.extend(self.peers.get(target.peer).map(|peer| (full.reason, peer.slot.clone())))
-                }
+            if missed.next_if(|missed| missed.place == place).is_none() {
+                durable.extend(self.give(broker, target, &message, terms));
             }
         }
         if is_stored {
             batch.publish(message.clone(), origin.inbound(), keeps_retained, durable);
         }
-        if !lost.is_empty() {
-            self.report(broker, &message, lost, batch, now);
+        if !plan.missed().is_empty() {
+            self.report(broker, &message, plan.missed(), batch, now);
         }
         ReasonCode::Success
     }
@@ -188,134 +163,6 @@ impl Publisher {
             }
         }
         self.dirty = dirty;
-    }
-
-    /// The targets of a topic, from the cache or from one walk of the tree.
-    fn route(&mut self, broker: &Broker, topic: &TopicName) -> Arc<CachedRoute> {
-        let generation = broker.generation();
-        if generation != self.generation {
-            self.forget(broker);
-            self.generation = generation;
-        }
-        if let Some(route) = self.routes.get(topic) {
-            return route.clone();
-        }
-        if self.routes.len() >= ROUTES_MAX {
-            self.forget(broker);
-        }
-        let route = broker.tree.read().route(topic, self.key);
-        let rule = broker.queue.rule_for(topic);
-        let route = Arc::new(self.cached(route, rule));
-        self.routes.insert(topic.detached(), route.clone());
-        route
-    }
-
-    /// Empties the cache, once what has gathered by it is delivered.
-    fn forget(&mut self, broker: &Broker) {
-        self.flush(broker);
-        self.routes.clear();
-        self.peers.clear();
-        self.by_key.clear();
-    }
-
-    fn cached(&mut self, route: Route<SlotHandle>, rule: u8) -> CachedRoute {
-        let targets = route.targets.into_iter().map(|target| CachedTarget {
-            peer: self.peer(&target.subscriber),
-            qos: target.qos,
-            retain_as_published: target.retain_as_published,
-            subscription_ids: target.subscription_ids,
-            share: None,
-        });
-        let targets = targets.collect();
-        let groups = route.groups.into_iter().map(|group| {
-            let filter = Arc::new(group.filter().clone());
-            (group, filter)
-        });
-        CachedRoute { targets, groups: groups.collect(), rule }
-    }
-
-    fn peer(&mut self, handle: &SlotHandle) -> usize {
-        let peers = &mut self.peers;
-        *self.by_key.entry(handle.0.key).or_insert_with(|| {
-            peers.push(Peer {
-                slot: handle.0.clone(),
-                pending: Vec::new(),
-                reserved: Released::default(),
-                is_dirty: false,
-            });
-            peers.len() - 1
-        })
-    }
-
-    /// The members of shared groups that get a message.
-    fn pick_members(&mut self, broker: &Broker, route: &CachedRoute, message: &Message) -> Vec<CachedTarget> {
-        let cost = Cost { qos: message.qos, bytes: cost_bytes(message), rule: route.rule };
-        let mut picked = Vec::new();
-        for (group, filter) in &route.groups {
-            let target = self.pick(broker, group, filter, None, cost);
-            // Without one that has room, one that has none decides what becomes of the message.
-            let nothing = Cost { qos: QoS::AtMostOnce, ..cost };
-            picked.extend(target.or_else(|| self.pick(broker, group, filter, None, nothing)));
-        }
-        picked
-    }
-
-    /// The member of a shared group that gets the next message: one that has room for it, a live one first.
-    fn pick(
-        &mut self,
-        broker: &Broker,
-        group: &Group<SlotHandle>,
-        filter: &Arc<TopicFilter>,
-        exclude: Option<SessionKey>,
-        cost: Cost,
-    ) -> Option<CachedTarget> {
-        self.choice = self.choice.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-        let state = |handle: &SlotHandle| {
-            let reserved = self.by_key.get(&handle.0.key).and_then(|peer| self.peers.get(*peer));
-            member_state(broker, &handle.0, reserved.map(|peer| &peer.reserved), cost)
-        };
-        let member = group.pick(broker.shared_strategy, self.choice >> 33, exclude, state)?;
-        Some(CachedTarget {
-            peer: self.peer(&member.subscriber),
-            qos: member.options.qos,
-            retain_as_published: member.options.retain_as_published,
-            subscription_ids: member.id.map(|id| Arc::from([id])),
-            share: Some(filter.clone()),
-        })
-    }
-
-    /// Looks at the queues of all who shall have the message.
-    fn plan<'t>(
-        &self,
-        broker: &Broker,
-        targets: impl Iterator<Item = &'t CachedTarget>,
-        rule: u8,
-        message: &Message,
-    ) -> Plan {
-        let mut plan = Plan::default();
-        if message.qos == QoS::AtMostOnce {
-            return plan;
-        }
-        let bytes = cost_bytes(message);
-        for (place, target) in targets.enumerate() {
-            let Some(peer) = self.peers.get(target.peer).filter(|_| target.qos != QoS::AtMostOnce) else { continue };
-            plan.note(place, peer.slot.is_durable, fullness(broker, &peer.slot, &peer.reserved, rule, bytes));
-        }
-        plan
-    }
-
-    /// Whether the message is refused to its publisher, and nobody gets it; counted then.
-    fn is_refused(&self, broker: &Broker, plan: &Plan, message: &Message, origin: Origin) -> bool {
-        if broker.committer.is_durable() && plan.durable_targets() > broker.queue.durable_targets_max {
-            broker.counters.publishes_refused_targets.add(1);
-            return true;
-        }
-        // What becomes a retained message is kept, whoever else has no room for it.
-        if origin == Origin::House || message.retain || !plan.is_refused() {
-            return false;
-        }
-        broker.counters.publishes_refused.add(1);
-        true
     }
 
     /// Whether a message may stay long, so that it must not hold on to the read buffer it came in.
@@ -364,23 +211,14 @@ impl Publisher {
     }
 
     /// Counts those who did not get a message, and publishes its dead letters.
-    fn report(
-        &mut self,
-        broker: &Broker,
-        message: &Arc<Message>,
-        lost: Vec<(DropReason, Arc<Slot>)>,
-        batch: &mut Batch,
-        now: Now,
-    ) {
+    fn report(&mut self, broker: &Broker, message: &Arc<Message>, missed: &[Missed], batch: &mut Batch, now: Now) {
         let counters = &broker.counters;
-        for (reason, slot) in &lost {
-            counters.not_taken(*reason, &slot.client_id, &message.topic);
-        }
+        counters.not_taken(missed.iter().map(|missed| (missed.reason, &missed.slot.client_id)), &message.topic);
         if broker.queue.dead_letter_topic.is_none() {
             return;
         }
-        counters.dead_letters_left_out.add(lost.len().saturating_sub(COPIES_MAX) as u64);
-        for (reason, slot) in lost.into_iter().take(COPIES_MAX) {
+        counters.dead_letters_left_out.add(missed.len().saturating_sub(COPIES_MAX) as u64);
+        for Missed { reason, slot, .. } in missed.iter().take(COPIES_MAX) {
             let (client_id, message) = (slot.client_id.clone(), message.clone());
             self.dead_letter(broker, &Lost { client_id, reason: reason.name(), message }, batch, now);
         }
@@ -396,21 +234,28 @@ impl Origin {
     }
 }
 
-fn cost_bytes(message: &Message) -> u64 {
-    u64::try_from(message.cost_bytes()).unwrap_or(u64::MAX)
+/// Whether the message is refused to its publisher, and nobody gets it; counted then.
+fn is_refused(broker: &Broker, plan: &Plan, message: &Message, origin: Origin) -> bool {
+    let counters = &broker.counters;
+    let is_stored = broker.committer.is_durable() && (message.retain || plan.durable_targets() > 0);
+    if is_stored && plan.durable_targets() > broker.queue.durable_targets_max {
+        counters.publishes_refused_targets.add(1);
+        return true;
+    }
+    if is_stored && cost_bytes(message) + plan.target_bytes() > broker.queue.record_bytes_max {
+        counters.publishes_refused_record.add(1);
+        return true;
+    }
+    // What becomes a retained message is kept, whoever else has no room for it.
+    if origin == Origin::House || message.retain || !plan.is_refused() {
+        return false;
+    }
+    counters.publishes_refused.add(1);
+    let sessions = plan.missed().iter().map(|missed| (REFUSED, &missed.slot.client_id));
+    counters.drops.note_each(sessions, &message.topic);
+    true
 }
 
-/// How a member of a shared group stands to one more message. One whose queue has no room is passed over.
-fn member_state(broker: &Broker, slot: &Slot, reserved: Option<&Released>, cost: Cost) -> MemberState {
-    let nothing = Released::default();
-    let is_full = || fullness(broker, slot, reserved.unwrap_or(&nothing), cost.rule, cost.bytes).is_some();
-    if cost.qos != QoS::AtMostOnce && is_full() {
-        MemberState::Gone
-    } else if slot.is_live() {
-        MemberState::Live { in_flight: usize::try_from(slot.backlog().messages).unwrap_or(usize::MAX) }
-    } else if slot.is_durable {
-        MemberState::Away
-    } else {
-        MemberState::Gone
-    }
+fn cost_bytes(message: &Message) -> u64 {
+    u64::try_from(message.cost_bytes()).unwrap_or(u64::MAX)
 }

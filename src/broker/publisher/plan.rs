@@ -1,13 +1,26 @@
 //! Who takes a message and who does not, found out before anybody gets it: a message that is refused to its publisher
 //! reaches nobody, so that it comes once when it is sent again.
-use super::{Broker, Slot};
+use super::routes::CachedTarget;
+use super::{Publisher, cost_bytes};
+use crate::broker::{Broker, Slot};
 use crate::session::{DropReason, OnFull, Released, Room};
+use crate::types::{Message, QoS};
+use std::sync::Arc;
 
-/// A receiver whose queue does not take the message.
+/// Why a queue takes no more, and what becomes of the message then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Full {
-    pub reason: DropReason,
+    reason: DropReason,
     on_full: OnFull,
+}
+
+/// A receiver that does not get the message.
+#[derive(Debug)]
+pub(super) struct Missed {
+    /// Its place among the receivers.
+    pub place: usize,
+    pub reason: DropReason,
+    pub slot: Arc<Slot>,
 }
 
 /// The receivers of one message. Deliveries of QoS 0 promise nothing, and are not in it.
@@ -15,8 +28,10 @@ pub(super) struct Full {
 pub(super) struct Plan {
     durable: Tally,
     others: Tally,
-    /// Those who do not take it, by their place among the receivers.
-    full: Vec<(usize, Full)>,
+    /// Bytes that the durable targets take in the message's record.
+    target_bytes: u64,
+    /// In order of their places.
+    missed: Vec<Missed>,
 }
 
 #[derive(Debug, Default)]
@@ -27,14 +42,10 @@ struct Tally {
 }
 
 impl Plan {
-    pub fn note(&mut self, place: usize, is_durable: bool, full: Option<Full>) {
-        let tally = if is_durable { &mut self.durable } else { &mut self.others };
-        match full.map(|full| full.on_full) {
-            None => tally.taken += 1,
-            Some(OnFull::Refuse) => tally.refused += 1,
-            Some(OnFull::DropNewest | OnFull::DropOldest) => tally.dropped += 1,
-        }
-        self.full.extend(full.map(|full| (place, full)));
+    fn note(&mut self, place: usize, slot: &Arc<Slot>, full: Option<Full>) {
+        let tally = if slot.is_durable { &mut self.durable } else { &mut self.others };
+        tally.count(full.map(|full| full.on_full));
+        self.missed.extend(full.map(|full| Missed { place, reason: full.reason, slot: slot.clone() }));
     }
 
     /// Whether the message is to be refused: none of those took it for whom it would be kept, and one of them refused.
@@ -50,9 +61,57 @@ impl Plan {
         self.durable.taken
     }
 
-    pub fn full(&self) -> &[(usize, Full)] {
-        &self.full
+    /// Bytes that they take in the message's record.
+    pub fn target_bytes(&self) -> u64 {
+        self.target_bytes
     }
+
+    pub fn missed(&self) -> &[Missed] {
+        &self.missed
+    }
+}
+
+impl Tally {
+    fn count(&mut self, on_full: Option<OnFull>) {
+        match on_full {
+            None => self.taken += 1,
+            Some(OnFull::Refuse) => self.refused += 1,
+            Some(OnFull::DropNewest | OnFull::DropOldest) => self.dropped += 1,
+        }
+    }
+}
+
+impl Publisher {
+    /// Looks at the queues of all who shall have the message.
+    pub(super) fn plan<'t>(
+        &self,
+        broker: &Broker,
+        targets: impl Iterator<Item = &'t CachedTarget>,
+        rule: u8,
+        message: &Message,
+    ) -> Plan {
+        let mut plan = Plan::default();
+        if message.qos == QoS::AtMostOnce {
+            return plan;
+        }
+        let bytes = cost_bytes(message);
+        for (place, target) in targets.enumerate() {
+            let Some(peer) = self.peers.get(target.peer).filter(|_| target.qos != QoS::AtMostOnce) else { continue };
+            if peer.slot.is_durable {
+                plan.target_bytes += record_bytes(target);
+            }
+            plan.note(place, &peer.slot, fullness(broker, &peer.slot, &peer.reserved, rule, bytes));
+        }
+        plan
+    }
+}
+
+/// At most as much as the store writes for one target.
+fn record_bytes(target: &CachedTarget) -> u64 {
+    const FIXED: usize = 40;
+    let ids = target.subscription_ids.as_ref().map_or(0, |ids| ids.len() * size_of::<u32>());
+    let share = target.share.as_ref().map_or(0, |filter| filter.as_text().len());
+    (FIXED + ids + share) as u64
 }
 
 /// Why a session's queue does not take one more message, if so. `reserved` is what this turn took of it already.
@@ -80,13 +139,13 @@ pub(super) fn fullness(broker: &Broker, slot: &Slot, reserved: &Released, rule: 
 mod tests {
     use super::*;
 
-    const REFUSES: Option<Full> = Some(Full { reason: DropReason::QueueFull, on_full: OnFull::Refuse });
-    const DROPS: Option<Full> = Some(Full { reason: DropReason::FilterFull, on_full: OnFull::DropNewest });
+    const REFUSES: Option<OnFull> = Some(OnFull::Refuse);
+    const DROPS: Option<OnFull> = Some(OnFull::DropNewest);
 
-    fn is_refused(receivers: &[(bool, Option<Full>)]) -> bool {
+    fn is_refused(receivers: &[(bool, Option<OnFull>)]) -> bool {
         let mut plan = Plan::default();
-        for (place, (is_durable, full)) in receivers.iter().enumerate() {
-            plan.note(place, *is_durable, *full);
+        for (is_durable, on_full) in receivers {
+            if *is_durable { &mut plan.durable } else { &mut plan.others }.count(*on_full);
         }
         plan.is_refused()
     }
