@@ -254,3 +254,26 @@ fn connections_beyond_the_limit_are_closed_and_make_room_when_they_end() {
     assert_eq!(next(&mut second, Version::V5), None);
     drop(first);
 }
+
+/// Processor time that the process has used, in ticks of 10 ms.
+fn ticks(program: &Program) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", program.process.id())).unwrap();
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn a_connection_that_is_idle_costs_nothing() {
+    let program = start(true, "[sys]\ninterval_s = 0\n[limits]\nwrite_stall_timeout_ms = 20\n");
+    let mut stream = socket(&program);
+    stream.write_all(&connect_bytes(Version::V5)).unwrap();
+    assert_eq!(code(next(&mut stream, Version::V5)), Some(ReasonCode::Success));
+    send(&mut stream, &Packet::PingReq);
+    assert_eq!(next(&mut stream, Version::V5), Some(Packet::PingResp));
+    let before = ticks(&program);
+    // Nothing comes; until the read gives up, the timer of what was written has gone off.
+    stream.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
+    assert!(stream.read(&mut [0]).is_err());
+    let used = ticks(&program) - before;
+    assert!(used < 20, "an idle connection took {used} ticks of 60");
+}

@@ -117,8 +117,11 @@ impl Attachment {
         let held = self.session.held_responses();
         // Who waits for no commit would not be woken by one, and adds little to what is waiting.
         let is_held_up = held > 0 && self.broker.committer.is_congested();
-        let is_held_up = is_held_up || (self.is_publisher && self.broker.committer.is_behind());
-        self.is_ready && held < HELD_RESPONSES_MAX && !is_held_up && self.stalled.is_empty()
+        let is_held_back = (self.is_publisher && self.broker.committer.is_behind()) || !self.stalled.is_empty();
+        if is_held_back {
+            self.broker.committer.wait_for_store();
+        }
+        self.is_ready && held < HELD_RESPONSES_MAX && !is_held_up && !is_held_back
     }
 
     /// Collects what has come for the session and runs it through. Without `takes_deliveries`, because the client is

@@ -101,6 +101,8 @@ pub struct Committer {
     /// The disk has less room left than it should.
     is_disk_low: AtomicBool,
     is_behind: AtomicBool,
+    /// Somebody does not read because of one of these, and is to be told when it may.
+    is_waited_for: AtomicBool,
     pub(super) loads: Loads,
     pub(super) memory: Memory,
 }
@@ -153,6 +155,7 @@ impl Committer {
             is_short_of_space: AtomicBool::new(false),
             is_disk_low: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
+            is_waited_for: AtomicBool::new(false),
             loads: Loads::default(),
             memory: Memory::new(memory_bytes_max),
         }
@@ -171,6 +174,16 @@ impl Committer {
     /// Whether the store has to put in order what it has, before it takes much more.
     pub fn is_behind(&self) -> bool {
         self.is_behind.load(Ordering::Relaxed)
+    }
+
+    /// Notes that somebody waits until the store has room, or is in order again.
+    pub(super) fn wait_for_store(&self) {
+        self.is_waited_for.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether somebody waits who need not any more.
+    pub(super) fn may_go_on(&self) -> bool {
+        !self.is_behind() && !self.is_short_of_space() && self.is_waited_for.swap(false, Ordering::SeqCst)
     }
 
     /// The last commit that anything was submitted for.
@@ -270,12 +283,14 @@ impl Committer {
         let Some(group) = stuck.or_else(|| self.gather()) else { return Ok(false) };
         // IMPORTANT: nothing below may happen before the commit: an undurable message must reach nobody, and an
         // acknowledgement must not leave.
+        let written_before = store.bytes_written();
         if let Err(error) = store.commit(&group.records) {
             *self.stuck.lock() = Some(group);
             return Err(error);
         }
         counters.groups.add(1);
         counters.group_records.add(group.records.len() as u64);
+        counters.group_bytes.add(store.bytes_written() - written_before);
         self.hand_out(group, limits, counters);
         Ok(true)
     }

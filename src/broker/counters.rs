@@ -78,6 +78,8 @@ counters! {
     groups: "vow/groups",
     /// Records in them.
     group_records: "vow/group/records",
+    /// Bytes of the delivery log that they took.
+    group_bytes: "vow/group/bytes",
     /// Pieces of the data directory that this start gave up as damaged. Above 0 somebody should look.
     pieces_salvaged: "vow/salvaged",
 }

@@ -41,15 +41,12 @@ impl Broker {
         self.retained.shelve(&self.committer);
     }
 
-    /// Whether publishers have to wait for the disk: it is full, or what was taken in is not in order yet.
-    pub fn is_held_up(&self) -> bool {
-        self.committer.is_short_of_space() || self.committer.is_behind()
-    }
-
-    /// Every connection looks at what it may do.
-    pub fn nudge_all(&self) {
-        for entry in &self.registry {
-            entry.value().nudge();
+    /// Lets publishers go on that had to wait for the disk, because it was full, or what was taken in not in order yet.
+    pub fn release_waiting(&self) {
+        if self.committer.may_go_on() {
+            for entry in &self.registry {
+                entry.value().nudge();
+            }
         }
     }
 

@@ -54,6 +54,9 @@ enum Event {
 /// How long a peer has to take the last words.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// How long the timer of a connection sleeps that has nothing to wait for.
+const IDLE_MS: u64 = 3_600_000;
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub fn new(shared: Arc<Shared>, stream: S, address: SocketAddr) -> Self {
         let last_write = shared.clock.now();
@@ -86,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Runs the connection until it is to be closed, or has been (`None`).
     async fn run(&mut self, held: &mut Held) -> Option<Close> {
-        let mut sleep = Box::pin(tokio::time::sleep(Duration::from_secs(3600)));
+        let mut sleep = Box::pin(tokio::time::sleep(Duration::from_millis(IDLE_MS)));
         let mut armed: Option<Now> = None;
         let early = self.link.take_kept();
         let mut event = Event::Read(early);
@@ -270,7 +273,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             (Some(timeout), Some(stall)) => timeout.min(stall),
             (timeout, stall) => match timeout.or(stall) {
                 Some(deadline) => deadline,
-                None => return,
+                None if armed.is_some() => return,
+                // A timer that has gone off would go off again and again.
+                None => now.plus_millis(IDLE_MS),
             },
         };
         if armed.is_none_or(|at| deadline < at) {

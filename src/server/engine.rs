@@ -138,17 +138,11 @@ impl Engine {
         let (broker, remains, is_stopping) = (self.broker.clone(), self.remains.clone(), self.is_stopping.clone());
         let exports = self.exports.clone();
         self.spawn("checkpointer", move || {
-            let mut was_held_up = false;
             while !is_stopping.load(Ordering::Relaxed) {
                 checkpoint(&mut checkpointer, &broker, clock, &disk)?;
                 serve_exports(&mut checkpointer, &exports)?;
                 broker.shelve_retained();
-                // Publishers that were made to wait are told when they need not any more.
-                let is_held_up = broker.is_held_up();
-                if was_held_up && !is_held_up {
-                    broker.nudge_all();
-                }
-                was_held_up = is_held_up;
+                broker.release_waiting();
             }
             remains.lock().checkpointer = Some(checkpointer);
             Ok(())

@@ -73,7 +73,7 @@ pub(super) fn broker(config: &Config, seed: u64) -> Settings {
             messages_max: limits.mailbox_messages_max,
             bytes_max: limits.mailbox_bytes_max,
         },
-        queue: queue(&config.queue),
+        queue: queue(config),
         retained_messages_max: limits.retained_messages_max,
         retained_bytes_max: limits.retained_bytes_max,
         retained_memory_bytes_max: usize::try_from(config.storage.retained_memory_mib << 20).unwrap_or(usize::MAX),
@@ -92,7 +92,8 @@ pub(super) fn store(config: &Config) -> Options {
     }
 }
 
-fn queue(queue: &config::Queue) -> QueueSettings {
+fn queue(config: &Config) -> QueueSettings {
+    let queue = &config.queue;
     let rules = queue.filters.iter().filter_map(|entry| {
         Some(QueueRule {
             filter: entry.parsed()?,
@@ -106,6 +107,8 @@ fn queue(queue: &config::Queue) -> QueueSettings {
         age_s_max: queue.age_s_max,
         rules: rules.collect(),
         dead_letter_topic: queue.dead_letter_prefix(),
+        // What half a segment holds fits in a group of the log with room to spare.
+        record_bytes_max: config.storage.segment_mib << 19,
         ..QueueSettings::default()
     }
 }
