@@ -233,3 +233,15 @@ fn the_conf_file_shows_every_setting_with_its_default() {
         assert!(uncommented.contains(&line), "conf/vowmq.toml does not show {line}");
     }
 }
+
+#[test]
+fn packets_that_could_not_be_stored_are_warned_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let large = ("VOWMQ_LIMITS__PACKET_BYTES_MAX", "20000000");
+    let output = vowmq(&["check"], &[large], directory.path());
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.starts_with("vowmq: warning: limits.packet_bytes_max: of 20000000 bytes only"), "{told}");
+    assert_eq!(output.status.code(), Some(0));
+    let output = vowmq(&["check"], &[large, ("VOWMQ_PERSISTENCE", "false")], directory.path());
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}

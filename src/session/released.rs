@@ -64,7 +64,7 @@ pub struct Room {
 }
 
 /// Space by rule, rules counted from 1; 0 is no rule, and is not counted. Only rules that something is held of are in
-/// it, most often one or none, so that without rules it holds no memory.
+/// it, in their order: most often one or none, so that without rules it holds no memory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ByRule(Vec<(u8, Room)>);
 
@@ -82,12 +82,14 @@ impl ByRule {
         if rule == 0 {
             return;
         }
-        match self.0.iter_mut().find(|(held, _)| *held == rule) {
-            Some((_, sum)) => {
+        let found = self.0.binary_search_by_key(&rule, |(held, _)| *held);
+        match found.map(|place| self.0.get_mut(place)) {
+            Ok(Some((_, sum))) => {
                 sum.messages += room.messages;
                 sum.bytes += room.bytes;
             }
-            None => self.0.push((rule, room)),
+            Ok(None) => {}
+            Err(place) => self.0.insert(place, (rule, room)),
         }
     }
 
@@ -98,12 +100,12 @@ impl ByRule {
         sum.messages = sum.messages.saturating_sub(room.messages);
         sum.bytes = sum.bytes.saturating_sub(room.bytes);
         if sum.messages == 0 {
-            self.0.swap_remove(place);
+            self.0.remove(place);
         }
     }
 
     pub fn merge(&mut self, other: &Self) {
-        other.0.iter().for_each(|(rule, room)| self.add(*rule, *room));
+        other.rules().for_each(|(rule, room)| self.add(rule, room));
     }
 
     fn part(&self, other: &Self) -> Self {
@@ -119,7 +121,11 @@ impl ByRule {
     }
 
     pub fn subtract(&mut self, other: &Self) {
-        other.0.iter().for_each(|(rule, room)| self.remove(*rule, *room));
+        other.rules().for_each(|(rule, room)| self.remove(rule, room));
+    }
+
+    fn rules(&self) -> impl Iterator<Item = (u8, Room)> {
+        self.0.iter().copied()
     }
 }
 

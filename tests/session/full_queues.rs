@@ -223,6 +223,24 @@ fn a_will_that_finds_no_room_is_told_of() {
 }
 
 #[test]
+fn what_a_connection_never_collected_is_told_of_when_it_finds_no_room_in_the_queue() {
+    let world = world_with(|settings| {
+        settings.limits.queued_messages_max = 1;
+        settings.limits.on_full = OnFull::DropOldest;
+    });
+    let mut subscriber = world.connect(connect("s"));
+    subscriber.subscribe("a", QoS::AtLeastOnce);
+    let mut publisher = world.connect(connect("p"));
+    for value in 1..=2 {
+        publisher.send(publish("a").qos1(value).payload(&value.to_string()));
+        publisher.expect(puback(value));
+    }
+    subscriber.lose();
+    assert_eq!(told(&world), ["queue_full s 1 a"]);
+    expect_payload(&mut world.connect(resume("s")), "2");
+}
+
+#[test]
 fn control_packets_do_not_compete_with_deliveries() {
     let world = world_with(|settings| {
         settings.limits.queued_messages_max = 1;
