@@ -173,7 +173,7 @@ impl Broker {
 
     /// Gives what an ended session leaves of a shared subscription to another member. If none of them has room, it is
     /// lost, and told of.
-    fn pass_on(&self, slot: &Slot, delivery: Delivery, house: &mut Publisher, batch: &mut Batch) {
+    pub(super) fn pass_on(&self, slot: &Slot, delivery: Delivery, house: &mut Publisher, batch: &mut Batch) {
         let Some(left) = house.redistribute(self, delivery, slot.key, batch) else { return };
         let has_members = left.share.as_ref().is_some_and(|filter| self.tree.read().group(filter).is_some());
         if has_members {
@@ -211,6 +211,7 @@ impl Broker {
         self.registry.remove_if(parked.client_id(), |_, found| Arc::ptr_eq(found, slot));
         self.durable.remove(&slot.key);
         let has_shared = parked.subscriptions().any(|(filter, _)| filter.is_shared());
+        let sent_below = parked.sent_below();
         let orphans_from = parked.first_shelved().filter(|_| has_shared);
         if let (Some(_), Some(shelf)) = (orphans_from, self.shelf.get()) {
             shelf.hold(slot.key);
@@ -233,7 +234,8 @@ impl Broker {
                 batch.record(Record::SessionEnded { session: slot.key });
             }
             if let Some(from) = orphans_from {
-                batch.load(Load { slot: slot.clone(), from, visit: slot.visit(), purpose: Purpose::Orphans });
+                let purpose = Purpose::Orphans { sent_below };
+                batch.load(Load { slot: slot.clone(), from, visit: slot.visit(), purpose });
             }
         })
     }

@@ -35,7 +35,7 @@ pub(super) enum Purpose {
     /// Retained messages for a subscription of the session.
     Retained(ScanPage),
     /// The session is over: what is there by any shared subscription goes to other members.
-    Orphans,
+    Orphans { sent_below: u64 },
 }
 
 impl Load {
@@ -156,7 +156,7 @@ impl Broker {
                 }
                 load.slot.scanned(load.visit, ScanPage { messages, ..page.clone() });
             }
-            Purpose::Orphans => {
+            Purpose::Orphans { sent_below } => {
                 let page = read(load.from)?;
                 let next = page.next;
                 let is_last = page.deliveries.is_empty();
@@ -165,7 +165,10 @@ impl Broker {
                         page.deliveries.into_iter().filter_map(|queued| shared_delivery(queued, &broker.queue))
                     {
                         // [MQTT-4.8.2-5]: what QoS 2 began ends with the session.
-                        house.redistribute(broker, delivery, load.slot.key, batch);
+                        let position = delivery.position.unwrap_or_default();
+                        if position >= *sent_below || delivery.qos == QoS::AtLeastOnce {
+                            broker.pass_on(&load.slot, delivery, house, batch);
+                        }
                     }
                 });
                 if is_last {

@@ -294,9 +294,6 @@ impl Default for Sys {
     }
 }
 
-/// Larger messages do not fit into one record of the log.
-const STORED_BYTES_MAX: usize = 11 << 20;
-
 impl Config {
     /// What is wrong with values that are of the right type: key, fault, fix.
     pub(super) fn faults(&self) -> Vec<(String, String, String)> {
@@ -330,12 +327,6 @@ impl Config {
             if value < least || value > most {
                 fault(key, format!("{value} is out of range"), &format!("choose a value from {least} to {most} MiB"));
             }
-        }
-        // Out of range is told above.
-        let half = usize::try_from(storage.segment_mib.min(2048) << 19).unwrap_or(usize::MAX);
-        if self.persistence && limits.packet_bytes_max > half {
-            let what = format!("{} bytes do not fit in half a file of the delivery log", limits.packet_bytes_max);
-            fault("limits.packet_bytes_max", what, "choose a smaller value, or a larger storage.segment_mib");
         }
         for (key, value) in [
             ("limits.connect_timeout_ms", limits.connect_timeout_ms),
@@ -374,10 +365,12 @@ impl Config {
                 "listener.allow_anonymous: {address} refuses every client, as there is no authentication yet; set it to true"
             )
         };
-        let too_large = self.persistence && self.limits.packet_bytes_max > STORED_BYTES_MAX;
+        // What fits in half a file of the log.
+        let stored_bytes_max = usize::try_from(self.storage.segment_mib.min(2048) << 19).unwrap_or(usize::MAX);
+        let too_large = self.persistence && self.limits.packet_bytes_max > stored_bytes_max;
         let too_large = too_large.then(|| {
             let bytes = self.limits.packet_bytes_max;
-            format!("limits.packet_bytes_max: of {bytes} bytes only messages up to {STORED_BYTES_MAX} can be stored; larger ones are refused where they would be")
+            format!("limits.packet_bytes_max: of {bytes} bytes only messages up to {stored_bytes_max} can be stored; larger ones are refused where they would be")
         });
         closed.map(warn).chain(too_large).collect()
     }
