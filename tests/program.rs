@@ -277,3 +277,37 @@ fn a_connection_that_is_idle_costs_nothing() {
     let used = ticks(&program) - before;
     assert!(used < 20, "an idle connection took {used} ticks of 60");
 }
+
+/// Whether the making of the state beside the log has begun, wherever that is.
+fn has_begun_a_state(directory: &TempDir) -> bool {
+    let entries = std::fs::read_dir(directory.path().join("data")).into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| entry.path().join("0.jnl").exists())
+}
+
+#[test]
+fn a_first_start_that_was_killed_is_begun_again() {
+    for round in 0..20 {
+        let directory = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let spawn = || command(&directory, port, true, "").stderr(Stdio::piped()).spawn().unwrap();
+        let mut first = spawn();
+        let deadline = Instant::now() + PATIENCE;
+        while !has_begun_a_state(&directory) {
+            assert!(Instant::now() < deadline, "the broker does not begin");
+            std::thread::yield_now();
+        }
+        first.kill().unwrap();
+        first.wait().unwrap();
+        let mut second = spawn();
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            if second.try_wait().unwrap().is_some() {
+                let told = second.wait_with_output().unwrap().stderr;
+                panic!("round {round}: {}", String::from_utf8_lossy(&told));
+            }
+            assert!(Instant::now() < deadline, "round {round}: the broker does not start");
+            std::thread::yield_now();
+        }
+        second.kill().unwrap();
+        second.wait().unwrap();
+    }
+}

@@ -155,6 +155,7 @@ impl Engine {
         work: impl FnOnce() -> Result<(), StoreError> + Send + 'static,
     ) -> Result<(), ServerError> {
         let run = move || {
+            let _fatal = FatalPanic;
             if let Err(error) = work() {
                 end_with(&error);
             }
@@ -238,6 +239,19 @@ fn checkpoint(checkpointer: &mut Checkpointer, broker: &Broker, clock: Clock, di
             Ok(())
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Ends the process if the thread that holds it panics: without one of the store's threads nothing would ever be
+/// acknowledged again, and nobody would be told.
+struct FatalPanic;
+
+impl Drop for FatalPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("a thread of the store failed; the broker ends, and recovers when started again");
+            std::process::exit(1);
+        }
     }
 }
 

@@ -29,9 +29,27 @@ struct Open {
 
 impl Database {
     /// Opens the database in `directory`, or makes it.
+    ///
+    /// A new one is made under another name: fjall cannot go on with one that a crash left half made. Whoever makes one
+    /// sees to it that nobody else does.
     pub fn open(directory: &Path) -> Result<Self, ColdError> {
+        if !directory.exists() {
+            Self::make(directory)?;
+        }
         let open = Open::at(directory)?;
         Ok(Self { path: directory.to_owned(), open: RwLock::new(Some(open)) })
+    }
+
+    fn make(directory: &Path) -> Result<(), ColdError> {
+        let unfinished = directory.with_extension("new");
+        let io = |doing| move |error: std::io::Error| failed(directory, doing, fjall::Error::Io(error));
+        if unfinished.exists() {
+            std::fs::remove_dir_all(&unfinished).map_err(io("remove the unfinished beginning of"))?;
+        }
+        drop(Open::at(&unfinished)?);
+        std::fs::rename(&unfinished, directory).map_err(io("name"))?;
+        let parent = directory.parent().unwrap_or(Path::new("."));
+        std::fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(io("name"))
     }
 
     fn with<R>(&self, doing: &'static str, run: impl FnOnce(&Open) -> fjall::Result<R>) -> Result<R, ColdError> {

@@ -8,7 +8,7 @@ use super::{DurableStore, Options, log_options, state};
 use crate::store::StoreError;
 use crate::store::cold::{Changes, Cold, ColdError, Database, Space};
 use crate::store::image::SessionImage;
-use crate::store::log::{self, Discarded, Files, Group, Log, Lsn, Recovery};
+use crate::store::log::{self, Discarded, Files, Group, Log, LogError, Lsn, Recovery};
 use crate::types::{Message, SessionKey, TopicName};
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
@@ -34,7 +34,12 @@ impl DurableStore {
     pub fn open(directory: &Path, options: Options) -> Result<(Self, Restored), StoreError> {
         // Makes the directory with its name synced, before anything is put into it.
         let files = Arc::new(log::DiskFiles::create(directory).map_err(StoreError::Io)?);
-        let cold = Database::open(&Self::cold_directory(directory))?;
+        let cold = {
+            // Two that begin at once must not make it both. The log takes the lock again for as long as it is open.
+            let lock = files.lock().map_err(StoreError::Io)?;
+            let _lock = lock.ok_or_else(|| LogError::InUse { file: directory.to_owned() })?;
+            Database::open(&Self::cold_directory(directory))?
+        };
         Self::open_with(files, Arc::new(cold), options)
     }
 
