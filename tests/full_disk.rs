@@ -75,12 +75,12 @@ struct Broker {
 }
 
 impl Broker {
-    fn start(disk: &SmallDisk) -> Self {
+    fn start(disk: &SmallDisk, free_mib_min: u64) -> Self {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let directory = disk.directory.path().to_owned();
         let text = format!(
-            "data_dir = \"{}\"\n[storage]\nsegment_mib = 4\nlog_mib = 8\nfree_mib_min = 24\n[sys]\ninterval_s = 0\n\
+            "data_dir = \"{}\"\n[storage]\nsegment_mib = 4\nlog_mib = 8\nfree_mib_min = {free_mib_min}\n[sys]\ninterval_s = 0\n\
              [[listener]]\naddress = \"{address}\"\nallow_anonymous = true\n",
             disk.root().join("data").display()
         );
@@ -188,9 +188,19 @@ fn is_taken(connection: &mut Connection, number: u64) -> bool {
 }
 
 #[test]
-fn a_full_disk_refuses_new_messages_and_loses_none() {
+fn a_disk_that_is_nearly_full_refuses_new_messages_and_loses_none() {
+    fill_and_make_room(24, 30);
+}
+
+/// Nobody looks ahead here: segments cannot be made, and fjall fails in the middle of what it does.
+#[test]
+fn a_disk_that_is_full_to_the_last_byte_loses_none() {
+    fill_and_make_room(0, 6);
+}
+
+fn fill_and_make_room(free_mib_min: u64, leave_mib: u64) {
     let disk = SmallDisk::new();
-    let mut broker = Broker::start(&disk);
+    let mut broker = Broker::start(&disk, free_mib_min);
     let (mut absent, _) = connect(&broker, Version::V5, "absent", true);
     absent.send(&Packet::Subscribe(Subscribe {
         id: PacketId::of_position(0),
@@ -224,7 +234,7 @@ fn a_full_disk_refuses_new_messages_and_loses_none() {
     while taken.len() < 2000 {
         publish_until(&mut publisher, true, &mut taken);
     }
-    disk.fill(30);
+    disk.fill(leave_mib);
     publish_until(&mut publisher, false, &mut taken);
     let (mut old, _) = connect(&broker, Version::V311, "old", false);
     publish(&mut old, 1_000_000);

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_secs(1);
 /// How long an orderly end may take to put the log in order; the next start does what is left.
 const WIND_UP: Duration = Duration::from_secs(20);
+/// Checkpoints in a row that may fail for other reasons than a full disk.
+const FAILURES_MAX: u32 = 5;
 /// Deliveries given up at once.
 const DUE_MAX: usize = 1000;
 
@@ -138,8 +140,18 @@ impl Engine {
         let (broker, remains, is_stopping) = (self.broker.clone(), self.remains.clone(), self.is_stopping.clone());
         let exports = self.exports.clone();
         self.spawn("checkpointer", move || {
+            let mut failures = 0;
             while !is_stopping.load(Ordering::Relaxed) {
-                checkpoint(&mut checkpointer, &broker, clock, &disk)?;
+                match checkpoint(&mut checkpointer, &broker, clock, &disk) {
+                    Ok(()) => failures = 0,
+                    // The log still has everything, so that it can be tried again; without room, for as long as it takes.
+                    Err(error) if error.is_full() || failures < FAILURES_MAX => {
+                        failures += u32::from(!error.is_full());
+                        tracing::error!(%error, "the delivery log cannot be shortened; it is tried again");
+                        std::thread::sleep(TICK);
+                    }
+                    Err(error) => return Err(error),
+                }
                 serve_exports(&mut checkpointer, &exports)?;
                 broker.shelve_retained();
                 broker.release_waiting();
@@ -216,30 +228,21 @@ fn serve_exports(checkpointer: &mut Checkpointer, exports: &Exports) -> Result<(
 
 /// Keeps the log short, and looks for what has waited too long.
 fn checkpoint(checkpointer: &mut Checkpointer, broker: &Broker, clock: Clock, disk: &Disk) -> Result<(), StoreError> {
-    let step = match disk.look() {
-        // Whatever it would free, it needs room first.
-        Room::None => Ok(false),
-        Room::Little | Room::Enough => checkpointer.step(),
-    };
-    let stepped = step.and_then(|stepped| {
+    // Whatever it would free, it needs room first.
+    if matches!(disk.look(), Room::None) {
+        std::thread::sleep(TICK);
+        return Ok(());
+    }
+    let stepped = checkpointer.step().and_then(|stepped| {
         let now = clock.now();
         let due = checkpointer.take_due(now, DUE_MAX)?;
         broker.give_up(due, &*checkpointer.shelf(), now)?;
         Ok(stepped)
     });
-    match stepped {
-        Ok(true) => Ok(()),
-        Ok(false) => {
-            checkpointer.wait(TICK);
-            Ok(())
-        }
-        Err(error) if error.is_full() => {
-            tracing::error!(%error, "the delivery log cannot be shortened; it is tried again");
-            std::thread::sleep(TICK);
-            Ok(())
-        }
-        Err(error) => Err(error),
+    if !stepped? {
+        checkpointer.wait(TICK);
     }
+    Ok(())
 }
 
 /// Ends the process if the thread that holds it panics: without one of the store's threads nothing would ever be

@@ -95,11 +95,7 @@ impl Publisher {
         // The broker's own topics are made anew at every start.
         let keeps_retained = is_retained && broker.committer.is_durable() && !message.topic.is_internal();
         let is_stored = keeps_retained || (broker.committer.is_durable() && plan.durable_targets() > 0);
-        if is_stored && broker.committer.is_short_of_space() {
-            broker.counters.publishes_refused_disk.add(1);
-            return ReasonCode::QuotaExceeded;
-        }
-        if is_refused(broker, &plan, &message, origin) {
+        if is_refused(broker, &plan, &message, is_stored, origin) {
             return ReasonCode::QuotaExceeded;
         }
         let message = Arc::new(if is_retained || self.is_kept(&route) { message.detached() } else { message });
@@ -235,9 +231,13 @@ impl Origin {
 }
 
 /// Whether the message is refused to its publisher, and nobody gets it; counted then.
-fn is_refused(broker: &Broker, plan: &Plan, message: &Message, origin: Origin) -> bool {
+fn is_refused(broker: &Broker, plan: &Plan, message: &Message, is_stored: bool, origin: Origin) -> bool {
     let counters = &broker.counters;
-    let is_stored = broker.committer.is_durable() && (message.retain || plan.durable_targets() > 0);
+    // A will has nobody who could send it again: it waits for room with the commits.
+    if is_stored && origin != Origin::House && broker.committer.is_short_of_space() {
+        counters.publishes_refused_disk.add(1);
+        return true;
+    }
     if is_stored && plan.durable_targets() > broker.queue.durable_targets_max {
         counters.publishes_refused_targets.add(1);
         return true;

@@ -150,6 +150,9 @@ impl Checkpointer {
     }
 
     fn commit(&mut self, changes: Changes) -> Result<(), StoreError> {
+        if self.in_doubt {
+            self.shared.cold.reopen()?;
+        }
         let committed = self.shared.cold.commit(changes);
         self.in_doubt |= committed.is_err();
         Ok(committed?)

@@ -22,7 +22,10 @@ impl Spares {
         if let Some(receiver) = &self.under_way {
             match receiver.try_recv() {
                 Ok(done) => {
-                    self.under_way = None;
+                    // After a failure the thread pauses before it is gone, so that no other is asked for at once.
+                    if !done.has_failed() {
+                        self.under_way = None;
+                    }
                     return judge(log.take_spare(done));
                 }
                 Err(TryRecvError::Empty) => return Ok(()),
@@ -39,11 +42,14 @@ impl Spares {
         let run = move || {
             let Some(work) = theirs.lock().take() else { return };
             let done = work.run();
-            if done.has_failed() {
+            let has_failed = done.has_failed();
+            // IMPORTANT: told at once, while what is in flight still fits in the present segment. Nobody is there to take
+            // it if the store has been closed.
+            let is_taken = sender.send(done).is_ok();
+            if has_failed && is_taken {
                 std::thread::sleep(AGAIN_AFTER);
             }
-            // Nobody is there to take it if the store has been closed.
-            drop(sender.send(done));
+            drop(sender);
         };
         match std::thread::Builder::new().name("spare".to_owned()).spawn(run) {
             Ok(_) => {
