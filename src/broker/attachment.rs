@@ -1,6 +1,7 @@
 //! One connection's hold on its session: everything about it but the socket.
 //!
 //! The server feeds packets, time and wake-ups in, and writes what gathers in [`Attachment::output`].
+use super::access::Subject;
 use super::committer::Batch;
 use super::loads::{Load, shelved};
 use super::scan::{ScanPage, Scans};
@@ -10,7 +11,7 @@ use crate::packet::{Packet, PublishQoS, Version};
 use crate::routing::Subscription;
 use crate::session::{Ask, Cause, Close, Ended, Outcome, Outgoing, Publication, Released, Session, Subscribing, Turn};
 use crate::store::Record;
-use crate::types::{CommitSeq, Now, QoS, ReasonCode, TopicFilter, TopicName, Violation};
+use crate::types::{CommitSeq, Identity, Now, QoS, ReasonCode, TopicFilter, TopicName, Violation};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,6 +21,7 @@ pub struct Attachment {
     broker: Arc<Broker>,
     slot: Arc<Slot>,
     session: Session,
+    identity: Arc<Identity>,
     publisher: Publisher,
     turn: Turn,
     asks: Vec<Ask>,
@@ -45,12 +47,13 @@ const KEPT_FILTER_BYTES_MAX: usize = 65_500;
 const SCAN_QUEUE_MAX: u64 = 512;
 
 impl Attachment {
-    pub(super) fn new(broker: Arc<Broker>, slot: Arc<Slot>, session: Session) -> Self {
+    pub(super) fn new(broker: Arc<Broker>, slot: Arc<Slot>, session: Session, identity: Arc<Identity>) -> Self {
         let publisher = Publisher::new(Some(slot.key), broker.seed ^ slot.key.0);
         let mut attachment = Self {
             broker,
             slot,
             session,
+            identity,
             publisher,
             turn: Turn::default(),
             asks: Vec::new(),
@@ -393,9 +396,13 @@ impl Attachment {
         }
     }
 
+    fn subject(&self) -> Subject<'_> {
+        Subject { identity: &self.identity, client_id: self.session.client_id() }
+    }
+
     fn publish(&mut self, publication: Publication, now: Now, batch: &mut Batch) -> ReasonCode {
         self.broker.counters.publishes_received.add(1);
-        if !self.broker.access.may_publish(&publication.message.topic) {
+        if !self.broker.access.may_publish(self.subject(), &publication.message.topic) {
             self.broker.counters.publishes_denied.add(1);
             return ReasonCode::NotAuthorized;
         }
@@ -411,7 +418,7 @@ impl Attachment {
         let mut codes = Vec::with_capacity(subscribing.filters.len());
         for requested in subscribing.filters {
             let mut code = requested.code;
-            if !code.is_failure() && !self.broker.access.may_subscribe(&requested.filter) {
+            if !code.is_failure() && !self.broker.access.may_subscribe(self.subject(), &requested.filter) {
                 self.session.refuse_subscription(&requested.filter);
                 code = ReasonCode::NotAuthorized;
             }

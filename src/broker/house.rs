@@ -1,10 +1,11 @@
 //! What the broker does on nobody's connection: sessions that end, wills that come due, shared deliveries that move on.
+use super::access::Subject;
 use super::loads::{Load, Purpose, shelved};
 use super::slot::Place;
 use super::{Batch, Broker, Origin, Publisher, Slot};
 use crate::session::{Ask, Delivery, DropReason, Dropped, Parked, Shelved, Turn};
 use crate::store::{Record, Shelf, StoreError};
-use crate::types::{CommitSeq, Now, SessionKey, TopicFilter};
+use crate::types::{CommitSeq, Identity, Now, SessionKey, TopicFilter};
 use std::sync::Arc;
 
 impl Broker {
@@ -301,7 +302,8 @@ impl Broker {
             match ask {
                 Ask::Publish(publication) => {
                     // The rules may have changed since CONNECT.
-                    if self.access.may_publish(&publication.message.topic) {
+                    let subject = Subject { identity: &Identity::default(), client_id: &slot.client_id };
+                    if self.access.may_publish(subject, &publication.message.topic) {
                         house.publish(self, publication.message, Origin::House, batch, now);
                     } else {
                         self.counters.publishes_denied.add(1);

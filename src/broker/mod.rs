@@ -21,6 +21,7 @@ mod slot;
 mod sys;
 mod timers;
 
+pub use access::Subject;
 pub use allowance::{QueueRule, QueueSettings, RULES_MAX};
 pub use attachment::Attachment;
 pub use committer::{Batch, Committer};

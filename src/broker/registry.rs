@@ -1,4 +1,5 @@
 //! CONNECT: finding, taking over or beginning the session of a Client Identifier.
+use super::access::Subject;
 use super::attachment::Attachment;
 use super::loads::Load;
 use super::slot::Place;
@@ -6,7 +7,7 @@ use super::{Batch, Broker, Slot};
 use crate::packet::Connect;
 use crate::session::{Close, Parked, Session, requested_client_id};
 use crate::store::Record;
-use crate::types::{ClientId, Now, ReasonCode, Text, Violation};
+use crate::types::{ClientId, Identity, Now, ReasonCode, Text, Violation};
 use dashmap::mapref::entry::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,6 +18,7 @@ pub struct ConnectRequest {
     connect: Connect,
     client_id: ClientId,
     is_assigned: bool,
+    identity: Arc<Identity>,
 }
 
 /// How far a CONNECT has come.
@@ -37,17 +39,18 @@ enum Found {
 }
 
 impl Broker {
-    /// Checks a CONNECT before anything is looked up or created.
-    pub fn admit(&self, connect: Connect) -> Result<ConnectRequest, Violation> {
+    /// Checks a CONNECT of a client that has proved who it is, before anything is looked up or created.
+    pub fn admit(&self, connect: Connect, identity: Arc<Identity>) -> Result<ConnectRequest, Violation> {
         let requested = requested_client_id(&connect, &self.limits, &self.features)?;
+        let is_assigned = requested.is_none();
+        let client_id = requested.unwrap_or_else(|| self.new_client_id());
+        let subject = Subject { identity: &identity, client_id: &client_id };
         let will_topic = connect.will.as_ref().map(|will| &will.topic);
-        if will_topic.is_some_and(|topic| !self.access.may_publish(topic)) {
+        if will_topic.is_some_and(|topic| !self.access.may_publish(subject, topic)) {
             let why = "the will's topic is not for clients to publish to";
             return Err(Violation::new(ReasonCode::NotAuthorized, "MQTT-3.1.4-2", why));
         }
-        let is_assigned = requested.is_none();
-        let client_id = requested.unwrap_or_else(|| self.new_client_id());
-        Ok(ConnectRequest { connect, client_id, is_assigned })
+        Ok(ConnectRequest { connect, client_id, is_assigned, identity })
     }
 
     /// Attaches the connection to its session, unless another connection has to leave it first.
@@ -118,7 +121,7 @@ impl Broker {
         saved: Option<Box<Parked>>,
         now: Now,
     ) -> Attachment {
-        let ConnectRequest { connect, client_id, is_assigned } = request;
+        let ConnectRequest { connect, client_id, is_assigned, identity } = request;
         let is_v5 = connect.version.is_v5();
         let mut batch = Batch::default();
         let is_recorded = slot.is_durable && self.committer.is_durable();
@@ -143,7 +146,7 @@ impl Broker {
             opened.session.hold_connack_until(commit);
         }
         let has_shared = opened.session.subscriptions().any(|(filter, _)| filter.is_shared());
-        let mut attachment = Attachment::new(self.clone(), slot, opened.session);
+        let mut attachment = Attachment::new(self.clone(), slot, opened.session, identity);
         if has_shared && opened.is_resumed {
             attachment.claim_shared();
         }

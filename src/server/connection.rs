@@ -2,6 +2,7 @@
 use super::Shared;
 use super::link::Link;
 use super::opening::Refusal;
+use super::peer::Peer;
 use crate::broker::Attachment;
 use crate::clock::Clock;
 use crate::codec;
@@ -10,7 +11,6 @@ use crate::session::{Close, Outgoing};
 use crate::types::{Now, ReasonCode, Violation};
 use bytes::{Bytes, BytesMut};
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -21,7 +21,7 @@ use tokio::time::{Instant, Sleep};
 pub(super) struct Connection<S> {
     pub(super) shared: Arc<Shared>,
     pub(super) link: Link<S>,
-    address: SocketAddr,
+    pub(super) peer: Peer,
     /// When the peer last took something of what is to be written.
     last_write: Now,
 }
@@ -58,14 +58,14 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const IDLE_MS: u64 = 3_600_000;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    pub fn new(shared: Arc<Shared>, stream: S, address: SocketAddr) -> Self {
+    pub fn new(shared: Arc<Shared>, stream: S, peer: Peer) -> Self {
         let last_write = shared.clock.now();
-        Self { shared, link: Link::new(stream), address, last_write }
+        Self { shared, link: Link::new(stream), peer, last_write }
     }
 
     /// Serves the client from CONNECT to the end.
-    pub async fn serve(mut self, allow_anonymous: bool) {
-        match self.open(allow_anonymous).await {
+    pub async fn serve(mut self) {
+        match self.open().await {
             Ok(attachment) => {
                 let clock = self.shared.clock;
                 let mut held = Held { attachment: Some(attachment), close: None, clock };
@@ -75,11 +75,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Err(Refusal::Gone) => return,
             Err(Refusal::TimedOut) => {
                 self.shared.broker.counters.connect_timeouts.add(1);
-                tracing::debug!(address = %self.address, "no CONNECT within limits.connect_timeout_ms");
+                tracing::debug!(address = %self.peer, "no CONNECT within limits.connect_timeout_ms");
             }
             Err(Refusal::Refused(violation, answer)) => {
                 self.shared.broker.counters.connects_refused.add(1);
-                tracing::info!(address = %self.address, rule = violation.rule, "refused: {}", violation.why);
+                tracing::info!(address = %self.peer, rule = violation.rule, "refused: {}", violation.why);
                 self.refuse(&violation, answer);
             }
         }
@@ -148,7 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Ready(Ok(input)) if input.is_empty() => return Poll::Ready(Event::Ended),
                 Poll::Ready(Ok(input)) => return Poll::Ready(Event::Read(input)),
                 Poll::Ready(Err(error)) => {
-                    tracing::debug!(address = %self.address, %error, "the connection broke");
+                    tracing::debug!(address = %self.peer, %error, "the connection broke");
                     return Poll::Ready(Event::Ended);
                 }
                 Poll::Pending => {}
@@ -192,7 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn report(&self, attachment: &Attachment, violation: &Violation) {
         self.shared.broker.counters.violations.add(1);
-        let (client_id, address) = (attachment.client_id(), self.address);
+        let (client_id, address) = (attachment.client_id(), &self.peer);
         tracing::info!(client_id, %address, rule = violation.rule, "closed: {}", violation.why);
     }
 
@@ -236,7 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let farewell = close.as_ref().and_then(|close| attachment.farewell(close));
             self.say(farewell, attachment);
             if let Some(Close::TakenOver { .. }) = close {
-                let (client_id, address) = (attachment.client_id(), self.address);
+                let (client_id, address) = (attachment.client_id(), &self.peer);
                 tracing::info!(client_id, %address, "another connection took the client identifier");
             }
         }

@@ -6,6 +6,7 @@ mod disk;
 mod engine;
 mod link;
 mod opening;
+mod peer;
 mod settings;
 mod timers;
 
@@ -16,6 +17,7 @@ use crate::config::Config;
 use crate::session::Close;
 use admission::{Admission, Pass};
 use connection::Connection;
+use peer::{Entrance, Peer};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -58,12 +60,12 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     });
     let listeners = bound
         .into_iter()
-        .map(|(address, socket, allow_anonymous)| Ok((listen(address, socket)?, allow_anonymous)))
+        .map(|(address, socket, entrance)| Ok((listen(address, socket)?, entrance)))
         .collect::<Result<Vec<_>, ServerError>>()?;
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
-    for (socket, allow_anonymous) in listeners {
-        tasks.spawn(accept(shared.clone(), socket, allow_anonymous, stopped.clone()));
+    for (socket, entrance) in listeners {
+        tasks.spawn(accept(shared.clone(), socket, entrance, stopped.clone()));
     }
     tasks.spawn(timers::run(shared.clone(), config.sys.interval_s, stopped));
     shutdown.await;
@@ -79,11 +81,14 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
 }
 
 /// Binds every listener, but for one of this machine's own IPv6 address where there is no IPv6.
-fn bind_listeners(config: &Config) -> Result<Vec<(SocketAddr, Socket, bool)>, ServerError> {
+fn bind_listeners(config: &Config) -> Result<Vec<(SocketAddr, Socket, Arc<Entrance>)>, ServerError> {
     let mut opened = Vec::new();
     for listener in &config.listeners {
         match bind(listener.address) {
-            Ok(socket) => opened.push((listener.address, socket, listener.allow_anonymous)),
+            Ok(socket) => {
+                let (name, allow_anonymous) = (listener.address.to_string(), listener.allow_anonymous);
+                opened.push((listener.address, socket, Arc::new(Entrance { name, allow_anonymous })));
+            }
             Err(ServerError::Bind { address, source }) if is_without_ipv6(address, &source) && !opened.is_empty() => {
                 tracing::warn!(%address, "this machine has no IPv6, so that this listener is left out");
             }
@@ -121,9 +126,14 @@ fn listen(address: SocketAddr, socket: Socket) -> Result<TcpListener, ServerErro
 }
 
 /// Accepts connections until told to stop, then waits for those it has.
-async fn accept(shared: Arc<Shared>, listener: TcpListener, allow_anonymous: bool, mut stopped: watch::Receiver<bool>) {
+async fn accept(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    entrance: Arc<Entrance>,
+    mut stopped: watch::Receiver<bool>,
+) {
     if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, allow_anonymous, "listening");
+        tracing::info!(%address, allow_anonymous = entrance.allow_anonymous, "listening");
     }
     let mut connections = JoinSet::new();
     loop {
@@ -131,7 +141,8 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, allow_anonymous: boo
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => {
                     if let Some(pass) = shared.admission.admit(address.ip(), &shared.broker.counters) {
-                        connections.spawn(serve(shared.clone(), stream, address, allow_anonymous, pass));
+                        let peer = Peer { entrance: entrance.clone(), address: Some(address), certificate: None };
+                        connections.spawn(serve(shared.clone(), stream, peer, pass));
                     }
                 }
                 Err(error) => {
@@ -152,12 +163,12 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, allow_anonymous: boo
     }
 }
 
-async fn serve(shared: Arc<Shared>, stream: TcpStream, address: SocketAddr, allow_anonymous: bool, pass: Pass) {
+async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: Peer, pass: Pass) {
     // A lone small packet must not wait for an acknowledgement of the one before.
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%address, %error, "the client was gone before it was served");
+        tracing::debug!(address = %peer, %error, "the client was gone before it was served");
         return;
     }
-    Connection::new(shared, stream, address).serve(allow_anonymous).await;
+    Connection::new(shared, stream, peer).serve().await;
     drop(pass);
 }

@@ -7,6 +7,7 @@ use crate::packet::{ConnAck, Connect, Packet, Version};
 use crate::types::{ReasonCode, Text, Violation};
 use bytes::{Bytes, BytesMut};
 use std::future::poll_fn;
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Why no session was opened.
@@ -42,18 +43,18 @@ impl Answer {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Waits for CONNECT and for its session.
-    pub(super) async fn open(&mut self, allow_anonymous: bool) -> Result<Box<Attachment>, Refusal> {
+    pub(super) async fn open(&mut self) -> Result<Box<Attachment>, Refusal> {
         let patience = self.shared.limits.connect_timeout;
         let opened = tokio::time::timeout(patience, async {
             let connect = self.read_connect().await?;
             let answer = Answer::to(&connect);
             let refuse = |violation| Refusal::Refused(violation, Some(answer));
             // Without authentication nobody can prove who he is, so that only anonymous clients can be let in.
-            if !allow_anonymous {
+            if !self.peer.entrance.allow_anonymous {
                 let why = "this listener lets nobody in without authentication";
                 return Err(refuse(Violation::new(ReasonCode::NotAuthorized, "MQTT-3.1.4-2", why)));
             }
-            let request = self.shared.broker.admit(connect).map_err(refuse)?;
+            let request = self.shared.broker.admit(connect, Arc::new(self.peer.identity())).map_err(refuse)?;
             Ok(attach(&self.shared, request).await)
         });
         opened.await.unwrap_or(Err(Refusal::TimedOut))

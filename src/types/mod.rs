@@ -1,6 +1,7 @@
 //! Plain values that cannot be wrong (floor 0): parsed once at the edge, trusted from there on.
 mod client_id;
 mod commit;
+mod identity;
 mod message;
 mod now;
 mod packet_id;
@@ -13,6 +14,7 @@ mod violation;
 
 pub use client_id::ClientId;
 pub use commit::CommitSeq;
+pub use identity::Identity;
 pub use message::{Message, PublishProperties};
 pub use now::Now;
 pub use packet_id::PacketId;

@@ -64,7 +64,7 @@ impl World {
     }
 
     pub fn try_connect(&self, connect: Connect) -> Result<Step, Violation> {
-        Ok(self.broker.connect(self.broker.admit(connect)?, self.now.get()))
+        Ok(self.broker.connect(self.broker.admit(connect, Arc::default())?, self.now.get()))
     }
 
     /// Opens a connection with the Client Identifier of `old`, which is asked to leave and does.

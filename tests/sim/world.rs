@@ -181,7 +181,7 @@ impl World {
         self.next += 1;
         let packet = self.clients[index].connect_packet(with_will, self.next);
         let will = packet.will.as_ref().map(|will| String::from_utf8_lossy(&will.payload).into_owned());
-        let mut request = self.broker.admit(packet).expect("a legal CONNECT");
+        let mut request = self.broker.admit(packet, Arc::default()).expect("a legal CONNECT");
         loop {
             match self.broker.connect(request, self.now) {
                 Step::Attached(attachment) => break self.clients[index].connected(*attachment, will),

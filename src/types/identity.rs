@@ -1,0 +1,20 @@
+//! Who a client has proved to be.
+use super::Text;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// What the broker knows of the person or device behind a connection, once it has been let in. Never a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Identity {
+    /// The user that was proved; `None` is an anonymous client.
+    pub user: Option<Text>,
+    pub groups: Vec<Text>,
+    /// Claims of a token, for access rules to use.
+    pub claims: BTreeMap<String, String>,
+    /// The name in the client's certificate.
+    pub certificate: Option<Text>,
+    /// Where the client is; `None` for a peer without an address, such as one on a Unix socket.
+    pub address: Option<IpAddr>,
+    /// Milliseconds since 1970 from which on the proof is worth nothing, as for a token that expires.
+    pub expires_at_ms: Option<u64>,
+}
