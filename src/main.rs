@@ -8,6 +8,10 @@ use tracing_subscriber::EnvFilter;
 use vowmq::config::{Config, LogFormat, Mistake, Sources};
 use vowmq::data;
 
+/// Messages are made on one thread and dropped on another all the time, which this allocator is made for.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// VowMQ: an MQTT 3.1.1 and 5.0 broker whose acknowledgements are vows.
 #[derive(Debug, Parser)]
 #[command(

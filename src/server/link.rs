@@ -18,6 +18,10 @@ pub(super) struct Link<S> {
 /// Room for one read.
 const READ_BYTES: usize = 64 << 10;
 
+/// Fewer bytes than this are copied out of the buffer, so that a message that waits keeps its neighbours in memory, and
+/// not the whole buffer.
+const COPIED_BYTES: usize = 8 << 10;
+
 thread_local! {
     /// The buffer that links of this thread read into, lent for the time of one read.
     static SCRATCH: RefCell<BytesMut> = RefCell::new(BytesMut::new());
@@ -33,7 +37,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         let chunk = SCRATCH.with_borrow_mut(|scratch| {
             scratch.reserve(READ_BYTES);
             let read = ready!(pin!(self.stream.read_buf(scratch)).poll(context));
-            Poll::Ready(read.map(|_| scratch.split()))
+            Poll::Ready(read.map(|count| if count < COPIED_BYTES { copied(scratch) } else { scratch.split() }))
         });
         let chunk = ready!(chunk)?;
         if self.partial.is_empty() || chunk.is_empty() {
@@ -74,4 +78,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         let mut sink = [0; 4096];
         while matches!(self.stream.read(&mut sink).await, Ok(count) if count > 0) {}
     }
+}
+
+/// Empties a buffer into one of its own.
+fn copied(scratch: &mut BytesMut) -> BytesMut {
+    let copy = BytesMut::from(scratch.as_ref());
+    scratch.clear();
+    copy
 }

@@ -98,7 +98,7 @@ impl Publisher {
         if is_refused(broker, &plan, &message, is_stored, origin) {
             return ReasonCode::QuotaExceeded;
         }
-        let message = Arc::new(if is_retained || self.is_kept(&route) { message.detached() } else { message });
+        let message = Arc::new(if is_retained || self.is_kept(broker, &route) { message.detached() } else { message });
         if is_retained && !broker.retained.put(&message, keeps_retained, &broker.counters) {
             return ReasonCode::QuotaExceeded;
         }
@@ -161,9 +161,14 @@ impl Publisher {
         self.dirty = dirty;
     }
 
-    /// Whether a message may stay long, so that it must not hold on to the read buffer it came in.
-    fn is_kept(&self, route: &CachedRoute) -> bool {
-        let is_slow = |slot: &Slot| !slot.is_live() || slot.backlog().messages > 64;
+    /// Whether a message may stay long in memory, so that it must not hold on to the read buffer it came in. What is for
+    /// an absent client goes to the store, and from memory.
+    fn is_kept(&self, broker: &Broker, route: &CachedRoute) -> bool {
+        let is_shelved = |slot: &Slot| slot.is_durable && broker.committer.is_durable();
+        let is_slow = |slot: &Slot| match slot.is_live() {
+            true => slot.backlog().messages > 64,
+            false => !is_shelved(slot),
+        };
         let peers = route.targets.iter().filter_map(|target| self.peers.get(target.peer));
         !route.groups.is_empty() || peers.into_iter().any(|peer| is_slow(&peer.slot))
     }
