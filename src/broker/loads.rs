@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Deliveries and bytes of one page.
-const PAGE_MESSAGES: usize = 512;
+const PAGE_MESSAGES: usize = 1024;
 const PAGE_BYTES: u64 = 1 << 20;
 /// The same while memory is short.
 const SMALL_PAGE_MESSAGES: usize = 64;

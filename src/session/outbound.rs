@@ -12,8 +12,10 @@ use std::collections::VecDeque;
 /// Positions sent at once lie within this span of the oldest unfinished one, so that identifiers stay unique
 /// [MQTT-2.2.1-4].
 const SPAN: u64 = 65_535;
-/// Loaded deliveries still to be sent, below which more are taken from the shelf.
-const LOAD_BELOW: u64 = 256;
+/// Loaded deliveries still to be sent, below which more are taken from the shelf: a wide window must not wait for pages.
+const LOAD_BELOW: u64 = 1024;
+/// Bytes of loaded deliveries above which no more are taken from it while there is anything to send.
+const LOAD_BYTES: u64 = 1 << 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
@@ -136,7 +138,9 @@ impl Outbound {
     /// From where a page should be loaded: there is more on the shelf, and little left to send before it. Until it comes
     /// no other is asked for.
     pub fn ask_for_page(&mut self) -> Option<u64> {
-        if self.is_loading || !self.is_shelved() || self.loaded_end() - self.cursor > LOAD_BELOW {
+        let unsent = self.loaded_end() - self.cursor;
+        let is_enough = unsent > LOAD_BELOW || (unsent > 0 && self.loaded_bytes() > LOAD_BYTES);
+        if self.is_loading || !self.is_shelved() || is_enough {
             return None;
         }
         self.is_loading = true;

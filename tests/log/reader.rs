@@ -2,6 +2,8 @@
 use std::sync::mpsc;
 use std::thread;
 
+use bytes::Bytes;
+
 use vowmq::store::log::fault::FaultFiles;
 use vowmq::store::log::{LogError, Lsn};
 
@@ -32,6 +34,41 @@ fn every_record_can_be_read_while_others_are_appended() {
     }
     drop(tell);
     assert_eq!(reading.join().unwrap(), 1200);
+}
+
+#[test]
+fn a_window_reads_the_same_as_single_reads_forwards_backwards_and_far_apart() {
+    let files = FaultFiles::new(1, 512);
+    let (mut log, _, _) = open_all(&files, &options(256 << 10)).unwrap();
+    let mut all = Vec::new();
+    for number in 0..600_usize {
+        let long = vec![number as u8; if number % 97 == 0 { 70_000 } else { number * 31 % 900 }];
+        all.extend(append(&mut log, &[b"short", &long, b""]).unwrap());
+    }
+    let reader = log.reader();
+    let mut window = reader.window();
+    let mut check = |(lsn, record): &(Lsn, Bytes)| assert_eq!(window.read(*lsn).unwrap(), *record);
+    all.iter().for_each(&mut check);
+    all.iter().rev().for_each(&mut check);
+    all.iter().step_by(7).for_each(&mut check);
+    let end = log.end();
+    assert!(matches!(window.read(end), Err(LogError::Unwritten { .. })));
+    // What comes after the window was filled is there, too.
+    let later = append(&mut log, &[b"later"]).unwrap();
+    assert_eq!(window.read(later[0].0).unwrap(), later[0].1);
+}
+
+#[test]
+fn a_name_of_no_record_is_an_error_in_a_window_as_well() {
+    let files = FaultFiles::new(1, 512);
+    let (mut log, _, _) = open_all(&files, &options(4096)).unwrap();
+    let records = append(&mut log, &[&[9; 100], &[8; 100]]).unwrap();
+    let reader = log.reader();
+    let mut window = reader.window();
+    for value in 0..log.end().value() {
+        let is_record = records.iter().any(|(lsn, _)| lsn.value() == value);
+        assert_eq!(window.read(Lsn::new(value)).is_ok(), is_record, "position {value}");
+    }
 }
 
 #[test]

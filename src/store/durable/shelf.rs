@@ -4,7 +4,7 @@ use super::index::{Index, Kept as RetainedAt};
 use super::line::{Noted, Survivor};
 use super::queue::{self, Body, Kept};
 use crate::store::cold::{Cold, ColdError, Space};
-use crate::store::log::{LogError, Lsn, Reader};
+use crate::store::log::{LogError, Lsn, Reader, Window};
 use crate::store::{Page, Queued, Shelf, StoreError};
 use crate::types::{Message, SessionKey, TopicName};
 use bytes::{Bytes, BytesMut};
@@ -77,6 +77,7 @@ impl Shared {
     fn hot_page(&self, from: u64, next: u64, found: Vec<Survivor>) -> Result<Page, LogError> {
         let mut deliveries = Vec::with_capacity(found.len());
         let mut last: Option<(Lsn, Arc<Message>)> = None;
+        let mut window = self.log.window();
         for survivor in found {
             if survivor.is_received {
                 deliveries.push(Queued::Received { position: survivor.position });
@@ -84,7 +85,7 @@ impl Shared {
             }
             let message = match last {
                 Some((lsn, message)) if lsn == survivor.lsn => message,
-                _ => Arc::new(self.message(survivor.lsn)?),
+                _ => Arc::new(message_in(&mut window, survivor.lsn)?),
             };
             deliveries.push(Queued::Message { message: message.clone(), target: survivor.target });
             last = Some((survivor.lsn, message));
@@ -143,8 +144,7 @@ impl Shared {
 
     /// A message that is still in the log.
     pub fn message(&self, lsn: Lsn) -> Result<Message, LogError> {
-        let record = self.log.read(lsn)?;
-        decode_message(record).map_err(|source| LogError::Replay { lsn, source: source.into() })
+        decoded(lsn, self.log.read(lsn)?)
     }
 
     /// A message that several deliveries share, or a long one.
@@ -160,6 +160,15 @@ impl Shared {
         let message = if fields.flag()? { self.cold_message(Lsn::new(fields.number()?))? } else { fields.message()? };
         Ok(Arc::new(message))
     }
+}
+
+/// The same for one of many messages.
+pub fn message_in(window: &mut Window<'_>, lsn: Lsn) -> Result<Message, LogError> {
+    decoded(lsn, window.read(lsn)?)
+}
+
+fn decoded(lsn: Lsn, record: Bytes) -> Result<Message, LogError> {
+    decode_message(record).map_err(|source| LogError::Replay { lsn, source: source.into() })
 }
 
 /// A topic is as long as a key may be, 65,535 bytes.

@@ -3,7 +3,7 @@ use super::encoding::put;
 use super::index::{Kept as RetainedAt, Taken};
 use super::line::{Gathered, Noted, Survivor, Totals};
 use super::queue::{self, Body, Kept};
-use super::shelf::{Shared, retained_key};
+use super::shelf::{Shared, message_in, retained_key};
 use super::state;
 use crate::store::StoreError;
 use crate::store::cold::{Changes, Cold, ColdError, Space};
@@ -91,18 +91,19 @@ impl<'a> Takeover<'a> {
     }
 
     /// The messages that go over: each is read once.
-    fn read_messages(&self, lines: &[Gathered]) -> Result<HashMap<Lsn, Shares>, StoreError> {
+    fn read_messages(&self, lines: &[Gathered]) -> Result<Messages, StoreError> {
         let mut messages: BTreeMap<Lsn, u32> = BTreeMap::new();
         let survivors = lines.iter().flat_map(|line| &line.survivors).filter(|survivor| !survivor.is_received);
         survivors.for_each(|survivor| *messages.entry(survivor.lsn).or_default() += 1);
+        let mut window = self.shared.log.window();
         let read = messages.into_iter().map(|(lsn, deliveries)| {
-            let message = Arc::new(self.shared.message(lsn)?);
+            let message = Arc::new(message_in(&mut window, lsn)?);
             Ok((lsn, Shares { message, deliveries }))
         });
         read.collect()
     }
 
-    fn take_line(&mut self, line: &Gathered, messages: &HashMap<Lsn, Shares>) -> Result<(u64, Totals), StoreError> {
+    fn take_line(&mut self, line: &Gathered, messages: &Messages) -> Result<(u64, Totals), StoreError> {
         let session = line.session;
         let mut stored = if self.is_retry { self.stored_before(session)? } else { line.stored };
         // Most lines have only grown: nothing of the cold state is read for them.
@@ -160,7 +161,7 @@ impl<'a> Takeover<'a> {
     }
 
     /// True if it is a delivery that waits, or waits for its PUBACK or PUBREC.
-    fn take_survivor(&mut self, session: SessionKey, survivor: &Survivor, messages: &HashMap<Lsn, Shares>) -> bool {
+    fn take_survivor(&mut self, session: SessionKey, survivor: &Survivor, messages: &Messages) -> bool {
         let key = queue::key(session, survivor.position);
         let Some(shares) = messages.get(&survivor.lsn).filter(|_| !survivor.is_received) else {
             self.changes.put(Space::Queue, key, queue::received());
@@ -297,6 +298,9 @@ impl<'a> Takeover<'a> {
         }
     }
 }
+
+/// The messages that one checkpoint takes over.
+type Messages = HashMap<Lsn, Shares, foldhash::fast::RandomState>;
 
 /// A message and how many deliveries of it go over.
 struct Shares {

@@ -67,7 +67,7 @@ pub use frame::Lsn;
 pub use group::{Appended, Group};
 pub use inspect::{Report, SegmentReport, inspect};
 pub use options::Options;
-pub use reader::Reader;
+pub use reader::{Reader, Window};
 pub use recovery::{Discarded, Recovery, open};
 pub(super) use salvage::move_aside;
 pub use salvage::{GivenUp, Mended, Salvaged, salvage};
