@@ -45,7 +45,7 @@ impl Recipe {
             name: "Mosquitto, persistence on".to_owned(),
             command: format!("{program} -c {{config}}"),
             config: "user root\nlistener {port} 127.0.0.1\nallow_anonymous true\npersistence true\n\
-                     persistence_location {data}/\nmax_queued_messages 0\n",
+                     persistence_location {data}/\nmax_queued_messages 1000000\nmax_inflight_messages 1000\n",
         }
     }
 
@@ -55,7 +55,7 @@ impl Recipe {
             name: "Mosquitto, saving on each change".to_owned(),
             command: format!("{program} -c {{config}}"),
             config: "user root\nlistener {port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {data}/\n\
-                     autosave_on_changes true\nautosave_interval 1\nmax_queued_messages 0\n",
+                     autosave_on_changes true\nautosave_interval 1\nmax_queued_messages 1000000\nmax_inflight_messages 1000\n",
         }
     }
 }

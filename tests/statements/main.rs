@@ -4,6 +4,8 @@
 //! `[MQTT-4.3.3-10]` in a comment or name beside it. Both versions share many numbers, so a tag counts for both,
 //! unless `(3.1.1)` or `(5.0)` follows it.
 
+mod document;
+#[path = "../source/mod.rs"]
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +21,7 @@ struct Statement {
     role: String,
     testable: String,
     summary: String,
+    broker_action: String,
 }
 
 #[derive(Deserialize)]
@@ -50,29 +53,41 @@ fn rows<T: DeserializeOwned>(file: &str) -> Vec<T> {
     reader.deserialize().map(|row| row.unwrap_or_else(|error| panic!("{}: {error}", path.display()))).collect()
 }
 
+/// Whether, and why not, a wire case is run.
+fn left_out<'a>(case: &WireCase, groups: &'a [LeftOut]) -> Option<&'a LeftOut> {
+    groups.iter().find(|group| case.area.starts_with(&group.start) || case.needs.starts_with(&group.start))
+}
+
+fn covered(case: &WireCase) -> Vec<String> {
+    case.covers.split(' ').filter(|statement| statement.starts_with("MQTT-")).map(str::to_owned).collect()
+}
+
+/// The wire cases of one version that are run, with what they hold.
+fn wire_cases(version: &str) -> Vec<(String, Vec<String>)> {
+    let excused: BTreeSet<String> = rows("wire-exceptions.csv").into_iter().map(|Exception { id }| id).collect();
+    let groups: Vec<LeftOut> = rows("wire-left-out.csv");
+    let cases = rows::<WireCase>("wire-cases.csv").into_iter().filter(|case| case.version == version);
+    let run = cases.filter(|case| left_out(case, &groups).is_none() && !excused.contains(&case.id));
+    run.map(|case| (case.id.clone(), covered(&case))).collect()
+}
+
 /// What the wire cases of one version hold, and what they would hold if the broker had all features.
 fn held_by_wire_cases(version: &str) -> (BTreeSet<String>, BTreeMap<String, String>) {
-    let excused: BTreeSet<String> = rows("wire-exceptions.csv").into_iter().map(|Exception { id }| id).collect();
-    let left_out: Vec<LeftOut> = rows("wire-left-out.csv");
-    let (mut held, mut later) = (BTreeSet::new(), BTreeMap::new());
+    let groups: Vec<LeftOut> = rows("wire-left-out.csv");
+    let mut later = BTreeMap::new();
     for case in rows::<WireCase>("wire-cases.csv").iter().filter(|case| case.version == version) {
-        let covers = case.covers.split(' ').filter(|statement| statement.starts_with("MQTT-")).map(str::to_owned);
-        let leave =
-            left_out.iter().find(|group| case.area.starts_with(&group.start) || case.needs.starts_with(&group.start));
-        match leave {
-            Some(group) => later.extend(covers.map(|statement| (statement, group.reason.clone()))),
-            None if excused.contains(&case.id) => {}
-            None => held.extend(covers),
+        if let Some(group) = left_out(case, &groups) {
+            later.extend(covered(case).into_iter().map(|statement| (statement, group.reason.clone())));
         }
     }
-    (held, later)
+    (wire_cases(version).into_iter().flat_map(|(_, statements)| statements).collect(), later)
 }
 
 /// Statements tagged in tests: in test modules below src, and anywhere below tests.
 fn held_by_tags(own_mark: &str) -> BTreeSet<String> {
     let in_sources = rust_files("src").into_iter().map(|path| split(&path).1);
-    let this_file = Path::new("statements.rs");
-    let in_tests = rust_files("tests").into_iter().filter(|path| !path.ends_with(this_file)).map(|path| read(&path));
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/statements");
+    let in_tests = rust_files("tests").into_iter().filter(|path| !path.starts_with(&here)).map(|path| read(&path));
     in_sources.chain(in_tests).flat_map(|text| tags(&text, own_mark)).collect()
 }
 
