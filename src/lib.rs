@@ -16,4 +16,5 @@ pub mod routing;
 pub mod server;
 pub mod session;
 pub mod store;
+pub mod trial;
 pub mod types;
