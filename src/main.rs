@@ -102,7 +102,7 @@ fn tell(mistakes: &[Mistake]) -> ExitCode {
 
 fn check(config: &Config) -> ExitCode {
     if let Some(Err(error)) = AccessFile::configured(&config.access).map(|file| file.read()) {
-        eprintln!("vowmq: {error}");
+        error.to_string().lines().for_each(|line| eprintln!("vowmq: {line}"));
         return ExitCode::from(EXIT_USAGE);
     }
     print!("{}", config.to_toml());

@@ -22,7 +22,7 @@ mod sys;
 mod timers;
 
 pub use crate::access::Subject;
-pub use access::{Access, AccessError, AccessFile};
+pub use access::{Access, AccessError, AccessFile, AccessRules};
 pub use allowance::{QueueRule, QueueSettings, RULES_MAX};
 pub use attachment::Attachment;
 pub use committer::{Batch, Committer};

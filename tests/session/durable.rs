@@ -45,12 +45,7 @@ pub fn durable_with(change: impl FnOnce(&mut Settings)) -> Durable {
     start(Arc::new(FaultFiles::new(1, 4096)), Arc::default(), change, Rules::open())
 }
 
-fn start(
-    files: Arc<FaultFiles>,
-    cold: Arc<MemoryCold>,
-    change: impl FnOnce(&mut Settings),
-    rules: Rules,
-) -> Durable {
+fn start(files: Arc<FaultFiles>, cold: Arc<MemoryCold>, change: impl FnOnce(&mut Settings), rules: Rules) -> Durable {
     let options = Options { segment_bytes: 64 << 10, spares_apart: false, ..Options::new(1) };
     let opened = DurableStore::open_with(files.clone(), cold.clone(), options);
     let (store, Restored { sessions, last_session, .. }) = opened.expect("a sound store");

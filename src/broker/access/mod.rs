@@ -6,6 +6,7 @@ mod review;
 
 pub(super) use guard::Guard;
 
+use super::Broker;
 use crate::access::{Fault, Rights, Rules, Subject};
 use crate::config;
 use parking_lot::RwLock;
@@ -61,6 +62,21 @@ impl AccessFile {
             Self::Mosquitto(_) => Rules::parse_mosquitto(&text),
         };
         parsed.map_err(|faults| AccessError::Faulty { path: path(), faults })
+    }
+}
+
+/// The file of rules as something that can be read again while the broker runs.
+#[derive(Debug, Clone)]
+pub struct AccessRules(pub Arc<Broker>);
+
+impl AccessRules {
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.0.access_files()
+    }
+
+    /// True if the rules have changed; after an error the old ones stay in force.
+    pub fn reload(&self) -> Result<bool, String> {
+        self.0.reload_access()
     }
 }
 
