@@ -95,9 +95,20 @@ impl Rights {
 
     /// How one topic may be published to.
     pub fn publishing(&self, topic: &TopicName) -> Publishing {
-        let mut allowed = 0;
-        for (bit, (qos, retain)) in COMBINATIONS.into_iter().enumerate() {
-            allowed |= u8::from(self.publish(topic, qos, retain).is_allowed) << bit;
+        let (mut decided, mut allowed) = (0_u8, 0_u8);
+        let Some(clauses) = self.clauses.as_ref().filter(|_| !is_sys(topic.as_bytes())) else {
+            let is_allowed = self.publish(topic, QoS::AtMostOnce, false).is_allowed;
+            return Publishing(if is_allowed { u8::MAX } else { 0 });
+        };
+        // All combinations in one pass: each is decided by the first clause that speaks of it.
+        for clause in clauses.iter().filter(|clause| clause.speaks_of_publishing(topic)) {
+            for (bit, (qos, retain)) in COMBINATIONS.into_iter().enumerate() {
+                let mask = 1 << bit;
+                if decided & mask == 0 && clause.speaks_of(qos, retain) {
+                    decided |= mask;
+                    allowed |= if clause.effect == Effect::Allow { mask } else { 0 };
+                }
+            }
         }
         Publishing(allowed)
     }
@@ -111,14 +122,9 @@ impl Rights {
                 if topic.is_internal() { Verdict::denied } else { |by| Verdict::allowed(QoS::ExactlyOnce, by) };
             return verdict(Decided::WithoutRules);
         };
-        for clause in clauses.iter().filter(|clause| clause.action != Action::Subscribe) {
-            let speaks = qos <= clause.qos_max && clause.retain.is_none_or(|retained| retained == retain);
-            // A topic is a filter that matches itself alone.
-            if speaks && clause.filters.iter().any(|filter| covers(filter.as_bytes(), topic.as_bytes())) {
-                return clause.verdict();
-            }
-        }
-        Verdict::denied(Decided::ByNone)
+        let mut speaking = clauses.iter().filter(|clause| clause.speaks_of_publishing(topic));
+        let decisive = speaking.find(|clause| clause.speaks_of(qos, retain));
+        decisive.map_or(Verdict::denied(Decided::ByNone), Clause::verdict)
     }
 
     /// Whether all that a filter matches may be read. A shared one is judged by the filter in it.
@@ -151,6 +157,16 @@ impl Rights {
 }
 
 impl Clause {
+    fn speaks_of_publishing(&self, topic: &TopicName) -> bool {
+        // A topic is a filter that matches itself alone.
+        let is_held = |filter: &String| covers(filter.as_bytes(), topic.as_bytes());
+        self.action != Action::Subscribe && self.filters.iter().any(is_held)
+    }
+
+    fn speaks_of(&self, qos: QoS, retain: bool) -> bool {
+        qos <= self.qos_max && self.retain.is_none_or(|retained| retained == retain)
+    }
+
     fn verdict(&self) -> Verdict {
         match self.effect {
             Effect::Allow => Verdict::allowed(self.qos_max, Decided::By(self.place)),

@@ -237,10 +237,15 @@ fn some_filter() -> impl Strategy<Value = String> {
 }
 
 fn some_rules() -> impl Strategy<Value = Rules> {
-    let rule = (any::<bool>(), prop::sample::select(vec!["publish", "subscribe", "all"]), some_filter());
+    let action = prop::sample::select(vec!["publish", "subscribe", "all"]);
+    let rule = (any::<bool>(), action, some_filter(), 0..3u8, prop::option::of(any::<bool>()));
     prop::collection::vec(rule, 0..5).prop_map(|rules| {
-        let rules = rules.into_iter().map(|(allows, action, filter)| {
-            format!("[[rule]]\n{} = \"{action}\"\ntopics = [\"{filter}\"]\n", if allows { "allow" } else { "deny" })
+        let rules = rules.into_iter().map(|(allows, action, filter, qos, retain)| {
+            let effect = if allows { "allow" } else { "deny" };
+            let qos = if allows { format!("qos_max = {qos}\n") } else { String::new() };
+            let retain = retain.filter(|_| action != "subscribe").map(|retain| format!("retain = {retain}\n"));
+            let retain = retain.unwrap_or_default();
+            format!("[[rule]]\n{effect} = \"{action}\"\n{qos}{retain}topics = [\"{filter}\"]\n")
         });
         Rules::parse(&rules.collect::<String>()).unwrap()
     })
@@ -261,6 +266,17 @@ proptest! {
             }
             for name in topics.iter().map(|name| topic(name)).filter(|name| filter(&asked).matches(name)) {
                 prop_assert!(rights.may_read(&name), "{asked} was granted, and {name} is not to be read");
+            }
+        }
+    }
+
+    #[test]
+    fn all_ways_to_publish_are_decided_as_each_by_itself(rules in some_rules(), name in "[$]?[ab](/[abs])?") {
+        let (rights, topic) = (rights_of(&rules, &identity("ann"), "c"), topic(&name));
+        for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
+            for retain in [false, true] {
+                let alone = rights.publish(&topic, qos, retain).is_allowed;
+                prop_assert_eq!(rights.publishing(&topic).allows(qos, retain), alone);
             }
         }
     }

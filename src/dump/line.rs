@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// The version of this format; readers refuse a later one.
-pub const FORMAT: u32 = 1;
+/// The version of this format; readers refuse a later one. Since 2 sessions have their owners.
+pub const FORMAT: u32 = 2;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
