@@ -33,8 +33,8 @@ pub struct Slot {
     /// The commit that holds the last deliveries moved away from this session while its client was absent.
     moved: AtomicU64,
     /// Users: publishers and the committer (to deliver), the connection (to collect), the registry (to take over).
-    /// Held for a push or a swap, or, if the client is away, for the session's own queueing. Never held over `.await`,
-    /// and nothing else is locked under it.
+    /// Held for a push or a swap, or, if the client is away, for the session's own queueing. Never held over `.await`.
+    /// The tree, the timers and the committer's queue may be locked under it, but never the other way round.
     inbox: Mutex<Inbox>,
 }
 
