@@ -1,9 +1,10 @@
 //! VowMQ: an MQTT 3.1.1 and 5.0 broker whose acknowledgements are vows.
 //!
-//! Floors, imports going down only: `server` over `broker` over `codec`, `session`, `routing` and `store` (which do not
-//! know each other) over `packet` over `types`. See docs/ARCHITECTURE.md.
+//! Floors, imports going down only: `server` over `broker` over `codec`, `session`, `routing`, `store` and `access` (which
+//! do not know each other) over `packet` over `types`. See docs/ARCHITECTURE.md.
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod broker;
 pub mod clock;
 pub mod codec;
@@ -15,4 +16,5 @@ pub mod routing;
 pub mod server;
 pub mod session;
 pub mod store;
+pub mod trial;
 pub mod types;

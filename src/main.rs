@@ -5,8 +5,9 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
+use vowmq::broker::AccessFile;
 use vowmq::config::{Config, LogFormat, Mistake, Sources};
-use vowmq::data;
+use vowmq::{data, trial};
 
 /// Messages are made on one thread and dropped on another all the time, which this allocator is made for.
 #[global_allocator]
@@ -21,6 +22,8 @@ Examples:
   vowmq                                  serve with conf/vowmq.toml, or with the defaults if it is not there
   vowmq --config /etc/vowmq.toml         serve with this file
   vowmq check --config /etc/vowmq.toml   look for mistakes and print the settings in force
+  vowmq access test --user ann publish a/b
+                                         ask which access rule decides
   vowmq data check --data-dir data       look for damage and change nothing
   VOWMQ_LIMITS__PACKET_BYTES_MAX=65536 vowmq"
 )]
@@ -48,6 +51,11 @@ struct Arguments {
 enum Command {
     /// Look for mistakes in the configuration and print the settings in force
     Check,
+    /// Ask what the access rules allow
+    Access {
+        #[command(subcommand)]
+        command: trial::Command,
+    },
     /// Look at the data directory, or repair it
     Data {
         #[command(subcommand)]
@@ -66,6 +74,7 @@ fn main() -> ExitCode {
     };
     match arguments.command {
         Some(Command::Check) => check(&config),
+        Some(Command::Access { command }) => trial::run(&command, &config),
         Some(Command::Data { command }) => data::run(&command, &config),
         None => serve(config),
     }
@@ -96,6 +105,10 @@ fn tell(mistakes: &[Mistake]) -> ExitCode {
 }
 
 fn check(config: &Config) -> ExitCode {
+    if let Some(Err(error)) = AccessFile::configured(&config.access).map(|file| file.read()) {
+        error.to_string().lines().for_each(|line| eprintln!("vowmq: {line}"));
+        return ExitCode::from(EXIT_USAGE);
+    }
     print!("{}", config.to_toml());
     for warning in config.warnings() {
         eprintln!("vowmq: warning: {warning}");

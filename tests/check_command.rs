@@ -245,3 +245,69 @@ fn packets_that_could_not_be_stored_are_warned_of() {
     let output = vowmq(&["check"], &[large, ("VOWMQ_PERSISTENCE", "false")], directory.path());
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
 }
+
+/// A directory with a conf file that names a file of rules.
+fn with_rules(rules: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("conf.toml"), "[access]\nfile = \"acl.toml\"\n").unwrap();
+    std::fs::write(directory.path().join("acl.toml"), rules).unwrap();
+    directory
+}
+
+#[test]
+fn wrong_access_rules_are_told_with_file_rule_fault_and_fix() {
+    let rules = "[[rule]]\nallow = \"publish\"\ntopics = [\"a/%x\"]\n\n[[rule]]\ntopics = [\"a\"]\n";
+    let directory = with_rules(rules);
+    let output = vowmq(&["check", "--config", "conf.toml"], &[], directory.path());
+    let told = String::from_utf8(output.stderr).unwrap();
+    let expected = "vowmq: acl.toml: rule 1 (line 1): topics: \"a/%x\" has a % that begins no placeholder; write %c, %u or \
+                    %{claim.NAME}, or %% for a percent sign\nvowmq: acl.toml: rule 2 (line 5): it neither allows nor \
+                    denies; write e.g. allow = \"publish\"\n";
+    assert_eq!((told.as_str(), output.status.code()), (expected, Some(2)));
+    std::fs::remove_file(directory.path().join("acl.toml")).unwrap();
+    let output = vowmq(&["check", "--config", "conf.toml"], &[], directory.path());
+    assert!(String::from_utf8(output.stderr).unwrap().starts_with("vowmq: acl.toml: "));
+    assert_eq!(output.status.code(), Some(2));
+    let both = "[access]\nfile = \"a\"\nmosquitto_file = \"b\"";
+    let what = "access.mosquitto_file: set together with access.file, and one file of rules is all there may be; keep \
+                one of the two";
+    assert_eq!(mistakes(both), (vec![what.to_owned()], Some(2)));
+}
+
+#[test]
+fn one_question_of_access_is_answered_with_the_rule_that_decides() {
+    let directory = with_rules(include_str!("../conf/acl.example.toml"));
+    for (question, expected, code) in [
+        ("--user device-7 --client-id d7 publish devices/d7/out/x", "allowed: by rule 4 (line 23) of acl.toml", 0),
+        ("--user device-7 --client-id d7 publish devices/d8/out/x", "denied: no rule of acl.toml allows all of it", 1),
+        ("--user ann subscribe users/+/secret", "denied: by rule 3 (line 18) of acl.toml", 1),
+        ("--user ann subscribe users/ann/#", "denied: by rule 3 (line 18) of acl.toml, which denies a part of it", 1),
+        ("--group operators --user ann subscribe $SYS/#", "allowed: by rule 1 (line 6) of acl.toml", 0),
+        ("--group operators --user ann publish $SYS/x", "denied: $SYS belongs to the broker", 1),
+        ("--address 10.1.2.3 subscribe public/x", "allowed: by rule 7 (line 40) of acl.toml", 0),
+        (
+            "--user ann --claim tenant=acme --qos 2 publish tenants/acme/x",
+            "allowed: by rule 6 (line 34) of acl.toml",
+            0,
+        ),
+    ] {
+        let arguments: Vec<&str> =
+            ["access", "test", "--config", "conf.toml"].into_iter().chain(question.split(' ')).collect();
+        let output = vowmq(&arguments, &[], directory.path());
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert_eq!((told.trim_end(), output.status.code()), (expected, Some(code)), "{question}");
+    }
+}
+
+#[test]
+fn every_rule_in_the_documentation_is_legal() {
+    let mut found = 0;
+    for example in include_str!("../docs/ACCESS.md").split("```toml\n").skip(1) {
+        let example = example.split("```").next().unwrap();
+        if example.contains("[[rule]]") {
+            vowmq::access::Rules::parse(example).unwrap_or_else(|faults| panic!("{faults:?} in {example}"));
+            found += 1;
+        }
+    }
+    assert_eq!(found, 4);
+}

@@ -433,7 +433,7 @@ fn what_is_kept_is_exported_beside_the_broker_and_imported_elsewhere() {
     let exported = told(&data(&directory, &["export", "--to", "backup.jsonl"]), 0);
     assert_eq!(exported, "backup.jsonl: written\n");
     let lines = fs::read_to_string(directory.path().join("backup.jsonl")).unwrap();
-    assert!(lines.starts_with("{\"type\":\"begin\",\"format\":1,"), "{lines}");
+    assert!(lines.starts_with("{\"type\":\"begin\",\"format\":2,"), "{lines}");
     assert!(lines.contains("\"topic\":\"one\",\"payload\":\"the first payload\""), "{lines}");
     assert!(lines.trim_end().ends_with("\"retained\":2}"), "{lines}");
     // What comes later is not in it.
@@ -457,6 +457,30 @@ fn what_is_kept_is_exported_beside_the_broker_and_imported_elsewhere() {
     fs::rename(directory.path().join("elsewhere"), directory.path().join("data")).unwrap();
     let broker = start(&directory, "");
     assert_eq!(Client::connect(&broker).message("two"), "the second payload");
+}
+
+#[test]
+fn whose_a_session_is_goes_with_its_export() {
+    let directory = tempfile::tempdir().unwrap();
+    let owner = "\"owner\":{\"user\":\"ann\",\"groups\":[\"staff\"],\"claims\":{\"tenant\":\"acme\"},\
+                 \"certificate\":\"ann.example\",\"address\":\"2001:db8::1\"},";
+    let session = |id: &str, owner: &str| {
+        format!(
+            "{{\"type\":\"session\",\"client_id\":\"{id}\",\"v5\":true,{owner}\"expiry_s\":9,\"attached\":false,\
+             \"sent_below\":0,\"next_position\":0,\"subscriptions\":[]}}"
+        )
+    };
+    // Format 1 knew no owners.
+    let lines = [
+        "{\"type\":\"begin\",\"format\":1,\"vowmq\":\"0\"}".to_owned(),
+        session("a", owner),
+        session("b", ""),
+        "{\"type\":\"end\",\"sessions\":2,\"messages\":0,\"retained\":0}".to_owned(),
+    ];
+    fs::write(directory.path().join("in.jsonl"), lines.join("\n") + "\n").unwrap();
+    told(&data(&directory, &["import", "--from", "in.jsonl"]), 0);
+    let exported = told(&data(&directory, &["export"]), 0);
+    assert!(exported.contains(&lines[1]) && exported.contains(&lines[2]), "{exported}");
 }
 
 #[test]

@@ -1,17 +1,20 @@
 //! One connection's hold on its session: everything about it but the socket.
 //!
 //! The server feeds packets, time and wake-ups in, and writes what gathers in [`Attachment::output`].
-use super::access::Subject;
+mod review;
+mod subscribing;
+
+use super::access::Guard;
 use super::committer::Batch;
 use super::loads::{Load, shelved};
 use super::scan::{ScanPage, Scans};
 use super::slot::{Collected, Place, wake_all};
 use super::{Broker, Origin, Publisher, Slot};
+use crate::access::Subject;
 use crate::packet::{Packet, PublishQoS, Version};
-use crate::routing::Subscription;
-use crate::session::{Ask, Cause, Close, Ended, Outcome, Outgoing, Publication, Released, Session, Subscribing, Turn};
+use crate::session::{Ask, Cause, Close, Ended, Outcome, Outgoing, Publication, Released, Session, Turn};
 use crate::store::Record;
-use crate::types::{CommitSeq, Identity, Now, QoS, ReasonCode, TopicFilter, TopicName, Violation};
+use crate::types::{CommitSeq, Identity, Message, Now, QoS, ReasonCode, TopicFilter, TopicName, Violation};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -22,6 +25,8 @@ pub struct Attachment {
     slot: Arc<Slot>,
     session: Session,
     identity: Arc<Identity>,
+    /// What the client may do.
+    guard: Guard,
     publisher: Publisher,
     turn: Turn,
     asks: Vec<Ask>,
@@ -48,12 +53,14 @@ const SCAN_QUEUE_MAX: u64 = 512;
 
 impl Attachment {
     pub(super) fn new(broker: Arc<Broker>, slot: Arc<Slot>, session: Session, identity: Arc<Identity>) -> Self {
+        let guard = Guard::new(&broker.access, Subject { identity: &identity, client_id: session.client_id() });
         let publisher = Publisher::new(Some(slot.key), broker.seed ^ slot.key.0);
         let mut attachment = Self {
             broker,
             slot,
             session,
             identity,
+            guard,
             publisher,
             turn: Turn::default(),
             asks: Vec::new(),
@@ -66,6 +73,8 @@ impl Attachment {
             is_publisher: false,
             is_ready: false,
         };
+        // Neither the rules nor the client need be what they were when it subscribed.
+        attachment.review();
         attachment.resume_scans();
         // Without anything to wait for, CONNACK leaves at once.
         attachment.session.handle_commit(CommitSeq::default(), &mut attachment.turn);
@@ -78,6 +87,7 @@ impl Attachment {
         packets: impl Iterator<Item = Result<Packet, Violation>>,
         now: Now,
     ) -> Result<(), Violation> {
+        self.follow_rules();
         self.is_publisher = false;
         let mut result = Ok(());
         for packet in packets {
@@ -130,6 +140,7 @@ impl Attachment {
     /// Collects what has come for the session and runs it through. Without `takes_deliveries`, because the client is
     /// slow to take what it has got, only commits and the wish to close are looked at.
     pub fn handle_mailbox(&mut self, takes_deliveries: bool, now: Now) {
+        self.follow_rules();
         let mut collected = std::mem::take(&mut self.collected);
         let memory = &self.broker.committer.memory;
         self.slot.collect(&mut collected, takes_deliveries && self.is_ready, memory);
@@ -297,6 +308,10 @@ impl Attachment {
                 drop(inbox);
                 broker.settle(&slot, turn, Vec::new());
                 broker.offer_shared(&slot);
+                // Rules that changed meanwhile found the client still there.
+                if !self.guard.is_current(&broker.access) {
+                    broker.review_parked(&slot);
+                }
                 wake_all(waiting);
             }
             Ended::Discarded(parked) => {
@@ -373,6 +388,9 @@ impl Attachment {
         self.publisher.flush(&self.broker);
         self.session.handle_outcomes(&self.outcomes, commit, &mut self.turn);
         self.slot.give_back(std::mem::take(&mut self.turn.released));
+        if !self.turn.orphans.is_empty() {
+            self.broker.pass_on_forbidden(&self.slot, std::mem::take(&mut self.turn.orphans));
+        }
         self.broker.counters.dropped(&self.slot.client_id, std::mem::take(&mut self.turn.dropped));
         self.broker.counters.dropped_queue_full.add(std::mem::take(&mut self.turn.dropped_unseen));
     }
@@ -396,84 +414,16 @@ impl Attachment {
         }
     }
 
-    fn subject(&self) -> Subject<'_> {
-        Subject { identity: &self.identity, client_id: self.session.client_id() }
-    }
-
     fn publish(&mut self, publication: Publication, now: Now, batch: &mut Batch) -> ReasonCode {
         self.broker.counters.publishes_received.add(1);
-        if !self.broker.access.may_publish(self.subject(), &publication.message.topic) {
-            self.broker.counters.publishes_denied.add(1);
-            return ReasonCode::NotAuthorized;
+        let Message { topic, qos, retain, .. } = &publication.message;
+        if !self.guard.may_publish(topic, *qos, *retain) {
+            return self.deny(&publication);
         }
         let inbound = match publication.qos {
             PublishQoS::ExactlyOnce(id) if self.slot.is_durable => Some((self.slot.key, id)),
             PublishQoS::AtMostOnce | PublishQoS::AtLeastOnce(_) | PublishQoS::ExactlyOnce(_) => None,
         };
         self.publisher.publish(&self.broker, publication.message, Origin::Client { inbound }, batch, now)
-    }
-
-    fn subscribe(&mut self, subscribing: Subscribing, batch: &mut Batch) -> Vec<ReasonCode> {
-        let id = subscribing.subscription_id;
-        let mut codes = Vec::with_capacity(subscribing.filters.len());
-        for requested in subscribing.filters {
-            let mut code = requested.code;
-            if !code.is_failure() && !self.broker.access.may_subscribe(self.subject(), &requested.filter) {
-                self.session.refuse_subscription(&requested.filter);
-                code = ReasonCode::NotAuthorized;
-            }
-            let is_too_long = self.slot.is_durable && requested.filter.as_text().len() > KEPT_FILTER_BYTES_MAX;
-            if !code.is_failure() && is_too_long {
-                self.session.refuse_subscription(&requested.filter);
-                code = ReasonCode::QuotaExceeded;
-            }
-            codes.push(code);
-            if code.is_failure() {
-                self.broker.counters.subscriptions_refused.add(1);
-                continue;
-            }
-            let (filter, options) = (requested.filter, requested.options);
-            let subscriber = super::SlotHandle(self.slot.clone());
-            self.broker.change_tree(|tree| tree.subscribe(&filter, Subscription { subscriber, options, id }));
-            if self.slot.is_durable && self.broker.committer.is_durable() {
-                let session = self.slot.key;
-                batch.record(Record::Subscribed { session, filter: filter.clone(), options, id });
-            }
-            if filter.is_shared() {
-                self.claim(&filter);
-            } else if self.wants_retained(options.retain_handling, requested.is_new)
-                && self.broker.retained.may_match(&filter)
-            {
-                if self.slot.is_durable {
-                    self.note_scan(filter.clone(), None, batch);
-                }
-                self.scans.add(filter, options, id, None);
-            }
-        }
-        codes
-    }
-
-    // [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]
-    fn wants_retained(&self, handling: crate::packet::RetainHandling, is_new: bool) -> bool {
-        use crate::packet::RetainHandling;
-        self.broker.features.retain
-            && match handling {
-                RetainHandling::Always => true,
-                RetainHandling::IfNew => is_new,
-                RetainHandling::Never => false,
-            }
-    }
-
-    fn unsubscribe(&mut self, filters: &[TopicFilter], batch: &mut Batch) {
-        for filter in filters {
-            self.broker.change_tree(|tree| tree.unsubscribe(filter, self.slot.key));
-            let was_scanned = self.scans.cancel(filter);
-            if was_scanned && self.slot.is_durable {
-                self.note_scan(filter.clone(), Some(None), batch);
-            }
-            if self.slot.is_durable && self.broker.committer.is_durable() {
-                batch.record(Record::Unsubscribed { session: self.slot.key, filter: filter.clone() });
-            }
-        }
     }
 }

@@ -35,6 +35,8 @@ counters! {
     connects_refused: "connections/refused/connect",
     /// A connection took the Client Identifier of another.
     takeovers: "connections/takeovers",
+    /// The session of another user was asked for.
+    connects_refused_owner: "connections/refused/session_owner",
     /// Connections closed for a breach of the protocol or of a limit.
     violations: "connections/closed/violation",
     keep_alive_timeouts: "connections/closed/keep_alive",
@@ -42,8 +44,10 @@ counters! {
     write_stalls: "connections/closed/write_stall",
     publishes_received: "publish/received",
     deliveries_sent: "publish/sent",
-    /// Publishes to a topic that clients may not publish to.
+    /// Publishes that the access rules do not allow.
     publishes_denied: "publish/denied",
+    /// Wills that the access rules do not allow, at CONNECT or when they were due.
+    wills_denied: "publish/wills_denied",
     /// `queued_messages_max` or `queued_bytes_max` of a session was reached: deliveries not taken.
     dropped_queue_full: "publish/dropped/queue_full",
     /// `limits.mailbox_messages_max` or `mailbox_bytes_max` was reached: QoS 0 deliveries not taken.
@@ -55,6 +59,8 @@ counters! {
     /// Message Expiry Interval had passed before they were sent.
     dropped_expired: "publish/dropped/expired",
     dropped_too_large: "publish/dropped/too_large",
+    /// The access rules had changed since they were queued.
+    dropped_forbidden: "publish/dropped/forbidden",
     /// Publishes refused to their publishers because no target had room.
     publishes_refused: "publish/refused/queue_full",
     /// Publishes refused because the disk is full.
@@ -73,6 +79,10 @@ counters! {
     retained_refused: "retained/refused",
     /// `subscriptions_per_session_max` and other limits on subscriptions.
     subscriptions_refused: "subscriptions/refused",
+    /// Subscriptions that the access rules do not allow.
+    subscriptions_denied: "subscriptions/denied",
+    /// Subscriptions that the access rules allowed once, and no longer do.
+    subscriptions_revoked: "subscriptions/revoked",
     sessions_expired: "sessions/expired",
     /// Groups made durable, each with one sync or a few.
     groups: "vow/groups",
@@ -117,6 +127,7 @@ impl Counters {
             DropReason::Aged => &self.dropped_aged,
             DropReason::Expired => &self.dropped_expired,
             DropReason::TooLarge => &self.dropped_too_large,
+            DropReason::Forbidden => &self.dropped_forbidden,
         }
     }
 }

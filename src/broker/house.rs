@@ -1,11 +1,11 @@
 //! What the broker does on nobody's connection: sessions that end, wills that come due, shared deliveries that move on.
-use super::access::Subject;
 use super::loads::{Load, Purpose, shelved};
 use super::slot::Place;
 use super::{Batch, Broker, Origin, Publisher, Slot};
+use crate::access::{Rights, Subject};
 use crate::session::{Ask, Delivery, DropReason, Dropped, Parked, Shelved, Turn};
 use crate::store::{Record, Shelf, StoreError};
-use crate::types::{CommitSeq, Identity, Now, SessionKey, TopicFilter};
+use crate::types::{CommitSeq, Now, SessionKey, TopicFilter};
 use std::sync::Arc;
 
 impl Broker {
@@ -182,7 +182,7 @@ impl Broker {
         }
     }
 
-    fn has_live_member(&self, filter: &TopicFilter, left: &Arc<Slot>) -> bool {
+    pub(super) fn has_live_member(&self, filter: &TopicFilter, left: &Arc<Slot>) -> bool {
         let Some(group) = self.tree.read().group(filter) else { return false };
         let others = group.members().iter().map(|member| &member.subscriber.0).filter(|slot| slot.key != left.key);
         others.into_iter().any(|slot| slot.is_live())
@@ -301,18 +301,26 @@ impl Broker {
         for ask in turn.asks.drain(..) {
             match ask {
                 Ask::Publish(publication) => {
+                    let message = publication.message;
                     // The rules may have changed since CONNECT.
-                    let subject = Subject { identity: &Identity::default(), client_id: &slot.client_id };
-                    if self.access.may_publish(subject, &publication.message.topic) {
-                        house.publish(self, publication.message, Origin::House, batch, now);
+                    if self.rights_of(slot).publish(&message.topic, message.qos, message.retain).is_allowed {
+                        house.publish(self, message, Origin::House, batch, now);
                     } else {
-                        self.counters.publishes_denied.add(1);
+                        self.counters.wills_denied.add(1);
+                        let (client_id, topic) = (slot.client_id.as_str(), message.topic.as_str());
+                        tracing::warn!(client_id, topic, "a will was not published, as the access rules deny it now");
                     }
                 }
                 Ask::Subscribe(_) | Ask::Unsubscribe(_) => {}
             }
         }
         self.counters.dropped(&slot.client_id, std::mem::take(&mut turn.dropped));
+    }
+
+    /// The rights of an absent client.
+    pub(super) fn rights_of(&self, slot: &Slot) -> Rights {
+        let owner = slot.owner().unwrap_or_default();
+        self.access.rights(Subject { identity: &owner, client_id: &slot.client_id })
     }
 
     /// Runs one turn of the house's own publisher.

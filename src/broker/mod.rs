@@ -21,14 +21,15 @@ mod slot;
 mod sys;
 mod timers;
 
-pub use access::Subject;
+pub use crate::access::Subject;
+pub use access::{Access, AccessError, AccessFile, AccessRules};
 pub use allowance::{QueueRule, QueueSettings, RULES_MAX};
 pub use attachment::Attachment;
 pub use committer::{Batch, Committer};
 pub use counters::{Counter, Counters};
 pub use drops::{DropLine, Drops, Gathered, Lost};
 pub use memory::Memory;
-pub use publisher::{Origin, Publisher, REFUSED};
+pub use publisher::{DENIED, Origin, Publisher, REFUSED};
 pub use registry::{ConnectRequest, Step};
 pub use slot::{MailboxLimits, Slot, SlotHandle};
 
@@ -36,7 +37,6 @@ use crate::routing::{Strategy, Tree};
 use crate::session::{Change, Features, Limits};
 use crate::store::Shelf;
 use crate::types::{ClientId, SessionKey};
-use access::Access;
 use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
 use retained::RetainedStore;
@@ -80,7 +80,7 @@ pub struct Broker {
     retained: RetainedStore,
     committer: Arc<Committer>,
     timers: Timers,
-    access: Access,
+    pub access: Access,
     pub counters: Arc<Counters>,
     next_session: AtomicU64,
     seed: u64,
@@ -115,7 +115,7 @@ impl Broker {
             ),
             committer,
             timers: Timers::default(),
-            access: Access,
+            access: Access::default(),
             counters: Arc::new(Counters::new(drops)),
             next_session: AtomicU64::new(1),
             seed: settings.seed,

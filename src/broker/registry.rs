@@ -1,9 +1,9 @@
 //! CONNECT: finding, taking over or beginning the session of a Client Identifier.
-use super::access::Subject;
 use super::attachment::Attachment;
 use super::loads::Load;
 use super::slot::Place;
 use super::{Batch, Broker, Slot};
+use crate::access::Subject;
 use crate::packet::Connect;
 use crate::session::{Close, Parked, Session, requested_client_id};
 use crate::store::Record;
@@ -36,6 +36,8 @@ enum Found {
     New(Arc<Slot>, Option<(Arc<Slot>, Box<Parked>)>),
     Resumed(Arc<Slot>, Box<Parked>),
     Occupied(Arc<Slot>),
+    /// The session belongs to somebody else.
+    Foreign,
 }
 
 impl Broker {
@@ -45,19 +47,23 @@ impl Broker {
         let is_assigned = requested.is_none();
         let client_id = requested.unwrap_or_else(|| self.new_client_id());
         let subject = Subject { identity: &identity, client_id: &client_id };
-        let will_topic = connect.will.as_ref().map(|will| &will.topic);
-        if will_topic.is_some_and(|topic| !self.access.may_publish(subject, topic)) {
-            let why = "the will's topic is not for clients to publish to";
+        if let Some(will) = &connect.will
+            && !self.access.rights(subject).publish(&will.topic, will.qos, will.retain).is_allowed
+        {
+            self.counters.wills_denied.add(1);
+            let why = "the client may not publish its will";
             return Err(Violation::new(ReasonCode::NotAuthorized, "MQTT-3.1.4-2", why));
         }
         Ok(ConnectRequest { connect, client_id, is_assigned, identity })
     }
 
-    /// Attaches the connection to its session, unless another connection has to leave it first.
-    pub fn connect(self: &Arc<Self>, request: ConnectRequest, now: Now) -> Step {
+    /// Attaches the connection to its session, unless another connection has to leave it first. Fails if the session
+    /// belongs to somebody else, who is not disturbed.
+    pub fn connect(self: &Arc<Self>, request: ConnectRequest, now: Now) -> Result<Step, Violation> {
         let is_durable = self.outlives_connection(&request.connect);
-        match self.find(&request, is_durable, now) {
+        Ok(match self.find(&request, is_durable, now) {
             Found::Occupied(slot) => Step::Wait(Box::new(request), slot),
+            Found::Foreign => return Err(self.refuse_foreign(&request)),
             Found::New(slot, remains) => {
                 if let Some((old, parked)) = remains {
                     self.discard(&old, parked, now);
@@ -69,14 +75,24 @@ impl Broker {
                 self.publish_due_will(&slot, &mut parked, now);
                 Step::Attached(Box::new(self.attach(request, slot, Some(parked), now)))
             }
-        }
+        })
+    }
+
+    fn refuse_foreign(&self, request: &ConnectRequest) -> Violation {
+        self.counters.connects_refused_owner.add(1);
+        let user = request.identity.user.as_ref().map(|user| user.as_str());
+        let client_id = request.client_id.as_str();
+        tracing::warn!(client_id, user, "a client asked for the session of another user, and was refused");
+        let why = "the session of this client identifier belongs to another user";
+        Violation::new(ReasonCode::NotAuthorized, "MQTT-3.1.4-2", why)
     }
 
     fn find(&self, request: &ConnectRequest, is_durable: bool, now: Now) -> Found {
-        let ConnectRequest { connect, client_id, .. } = request;
+        let ConnectRequest { connect, client_id, identity, .. } = request;
+        let owner = Some(Arc::new(identity.remembered()));
         let mut entry = match self.registry.entry(client_id.clone()) {
             Entry::Vacant(entry) => {
-                let slot = Slot::new(self.new_key(), client_id.clone(), is_durable);
+                let slot = Slot::new(self.new_key(), client_id.clone(), is_durable, owner);
                 entry.insert(slot.clone());
                 return Found::New(slot, None);
             }
@@ -84,14 +100,21 @@ impl Broker {
         };
         let old = entry.get().clone();
         let mut inbox = old.lock();
+        // A session whose time has come is over, though nobody has noticed yet [MQTT-4.1.0-2].
+        let is_there = match &inbox.place {
+            Place::Live => true,
+            Place::Parked(parked) => !parked.is_over(now),
+            Place::Gone => false,
+        };
+        if is_there && old.owner().is_some_and(|owner| !owner.is_same_owner(identity)) {
+            return Found::Foreign;
+        }
         if matches!(inbox.place, Place::Live) {
             // [MQTT-3.1.4-3] (5.0), [MQTT-3.1.4-2] (3.1.1)
             inbox.ask_to_close(Close::TakenOver { clean_start: connect.clean_start });
             drop(inbox);
             return Found::Occupied(old);
         }
-        // A session whose time has come is over, though nobody has noticed yet [MQTT-4.1.0-2].
-        let is_there = matches!(&inbox.place, Place::Parked(parked) if !parked.is_over(now));
         let is_resumable = !connect.clean_start && is_there;
         let next = if is_resumable { Place::Live } else { Place::Gone };
         let parked = match std::mem::replace(&mut inbox.place, next) {
@@ -107,7 +130,7 @@ impl Broker {
             Some(parked) if is_resumable => Found::Resumed(old, parked),
             // [MQTT-3.1.2-4]
             remains => {
-                let slot = Slot::new(self.new_key(), client_id.clone(), is_durable);
+                let slot = Slot::new(self.new_key(), client_id.clone(), is_durable, owner);
                 entry.insert(slot.clone());
                 Found::New(slot, remains.map(|parked| (old, parked)))
             }
@@ -128,8 +151,13 @@ impl Broker {
         if is_recorded {
             self.durable.insert(slot.key, slot.clone());
         }
+        let owner = Arc::new(identity.remembered());
+        let is_news = slot.set_owner(&owner);
         if is_recorded && saved.is_none() {
             batch.record(Record::SessionBegun { session: slot.key, client_id: client_id.clone(), is_v5 });
+        }
+        if is_recorded && (saved.is_none() || is_news) {
+            batch.record(Record::SessionOwned { session: slot.key, owner });
         }
         let will = connect.will.clone().map(Box::new);
         let (limits, features) = (&self.limits, &self.features);

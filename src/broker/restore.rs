@@ -63,8 +63,9 @@ impl Broker {
             // sent, for acknowledgements move the window before they are durable themselves.
             Presence::Attached => next_position,
         };
+        let owner = image.owner.clone();
         let parked = Box::new(Parked::restore(saved(image, sent_below, occupied, now), self.limits.clone()));
-        let slot = Slot::restored(key, parked, next_position);
+        let slot = Slot::restored(key, parked, next_position, owner);
         let (filters, next, record) = {
             let inbox = slot.lock();
             let super::slot::Place::Parked(parked) = &inbox.place else { return };
@@ -82,6 +83,8 @@ impl Broker {
         self.registry.insert(slot.client_id.clone(), slot.clone());
         self.durable.insert(key, slot.clone());
         self.timers.set(&slot, next);
+        // The rules may have changed since.
+        self.review_parked(&slot);
         if was_attached {
             let mut batch = Batch::default();
             batch.record(record);

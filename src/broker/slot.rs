@@ -5,8 +5,8 @@ use super::{Counters, Memory};
 use crate::routing::Subscriber;
 use crate::session::{Change, Close, Delivery, Parked, Released, Turn};
 use crate::store::Page;
-use crate::types::{ClientId, CommitSeq, QoS, SessionKey};
-use parking_lot::{Mutex, MutexGuard};
+use crate::types::{ClientId, CommitSeq, Identity, QoS, SessionKey};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -18,6 +18,9 @@ pub struct Slot {
     pub client_id: ClientId,
     /// Whether the session outlives its connections; what is for it waits for the store.
     pub is_durable: bool,
+    /// Whom the session belongs to; `None` for one begun before owners were kept.
+    /// Users: connections as they attach, takeovers, wills and changes of access rules. Nothing is locked under it.
+    owner: RwLock<Option<Arc<Identity>>>,
     is_live: AtomicBool,
     /// Deliveries of QoS 1 and 2 not finished: reserved at routing, given back by the session.
     backlog: Backlog,
@@ -30,8 +33,8 @@ pub struct Slot {
     /// The commit that holds the last deliveries moved away from this session while its client was absent.
     moved: AtomicU64,
     /// Users: publishers and the committer (to deliver), the connection (to collect), the registry (to take over).
-    /// Held for a push or a swap, or, if the client is away, for the session's own queueing. Never held over `.await`,
-    /// and nothing else is locked under it.
+    /// Held for a push or a swap, or, if the client is away, for the session's own queueing. Never held over `.await`.
+    /// The tree, the timers and the committer's queue may be locked under it, but never the other way round.
     inbox: Mutex<Inbox>,
 }
 
@@ -97,11 +100,12 @@ pub struct Collected {
 }
 
 impl Slot {
-    pub fn new(key: SessionKey, client_id: ClientId, is_durable: bool) -> Arc<Self> {
+    pub fn new(key: SessionKey, client_id: ClientId, is_durable: bool, owner: Option<Arc<Identity>>) -> Arc<Self> {
         Arc::new(Self {
             key,
             client_id,
             is_durable,
+            owner: RwLock::new(owner),
             is_live: AtomicBool::new(true),
             backlog: Backlog::default(),
             allowance: Allowance::default(),
@@ -126,8 +130,13 @@ impl Slot {
     }
 
     /// A session that the store found, waiting for its client.
-    pub(super) fn restored(key: SessionKey, parked: Box<Parked>, next_position: u64) -> Arc<Self> {
-        let slot = Self::new(key, parked.client_id().clone(), true);
+    pub(super) fn restored(
+        key: SessionKey,
+        parked: Box<Parked>,
+        next_position: u64,
+        owner: Option<Arc<Identity>>,
+    ) -> Arc<Self> {
+        let slot = Self::new(key, parked.client_id().clone(), true, owner);
         slot.reserve(parked.occupied());
         slot.next_position.store(next_position, Ordering::Relaxed);
         let mut inbox = slot.lock();
@@ -135,6 +144,18 @@ impl Slot {
         inbox.place = Place::Parked(parked);
         drop(inbox);
         slot
+    }
+
+    pub fn owner(&self) -> Option<Arc<Identity>> {
+        self.owner.read().clone()
+    }
+
+    /// Notes whose the session is, as it is known now. True if that is news.
+    pub(super) fn set_owner(&self, owner: &Arc<Identity>) -> bool {
+        let mut held = self.owner.write();
+        let is_news = held.as_deref() != Some(owner);
+        *held = Some(owner.clone());
+        is_news
     }
 
     pub fn is_live(&self) -> bool {

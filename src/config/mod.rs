@@ -10,5 +10,6 @@ pub use filters::QueueFilter;
 pub use layers::Sources;
 pub use mistake::Mistake;
 pub use settings::{
-    Config, Limits, Listener, Log, LogFormat, Mqtt, OnDamage, OnFull, Queue, Refused, SharedStrategy, Storage, Sys,
+    Access, Config, Limits, Listener, Log, LogFormat, Mqtt, OnDamage, OnDenied, OnFull, Queue, Refused, SharedStrategy,
+    Storage, Sys,
 };

@@ -19,6 +19,7 @@ pub struct Config {
     pub limits: Limits,
     pub mqtt: Mqtt,
     pub queue: Queue,
+    pub access: Access,
     pub storage: Storage,
     pub sys: Sys,
     #[serde(rename = "listener")]
@@ -36,6 +37,7 @@ impl Default for Config {
             limits: Limits::default(),
             mqtt: Mqtt::default(),
             queue: Queue::default(),
+            access: Access::default(),
             storage: Storage::default(),
             sys: Sys::default(),
             listeners: Listener::built_in(),
@@ -282,6 +284,36 @@ pub enum Refused {
     Disconnect,
 }
 
+/// Who may publish and subscribe to what.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Access {
+    /// Rules in VowMQ's own form; empty is none.
+    pub file: PathBuf,
+    /// Rules in the form of Mosquitto's `acl_file`; empty is none.
+    pub mosquitto_file: PathBuf,
+    pub on_denied_publish: OnDenied,
+}
+
+impl Access {
+    fn fault(&self) -> Option<(String, String, String)> {
+        let is_set = |path: &PathBuf| !path.as_os_str().is_empty();
+        (is_set(&self.file) && is_set(&self.mosquitto_file)).then(|| {
+            let what = "set together with access.file, and one file of rules is all there may be";
+            ("access.mosquitto_file".to_owned(), what.to_owned(), "keep one of the two".to_owned())
+        })
+    }
+}
+
+/// What a 3.1.1 client is told that publishes what it may not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDenied {
+    #[default]
+    Ack,
+    Disconnect,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sys {
@@ -351,6 +383,7 @@ impl Config {
                 fault("listener.allow_anonymous", what, fix);
             }
         }
+        faults.extend(self.access.fault());
         faults.extend(self.queue.dead_letter_fault());
         faults.extend(super::filters::faults(&self.queue.filters, self.queue.on_full));
         faults

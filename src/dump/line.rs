@@ -1,15 +1,19 @@
 //! The lines, and what they stand for.
 use crate::packet::{RetainHandling, SubscriptionOptions, Will};
 use crate::store::{Presence, SessionImage, Target};
-use crate::types::{ClientId, Message, Now, PublishProperties, QoS, SessionKey, Text, TopicFilter, TopicName};
+use crate::types::{
+    ClientId, Identity, Message, Now, PublishProperties, QoS, SessionKey, Text, TopicFilter, TopicName,
+};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-/// The version of this format; readers refuse a later one.
-pub const FORMAT: u32 = 1;
+/// The version of this format; readers refuse a later one. Since 2 sessions have their owners.
+pub const FORMAT: u32 = 2;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -41,6 +45,9 @@ pub enum Line {
 pub struct SessionLine {
     pub client_id: String,
     pub v5: bool,
+    /// Whom the session belongs to; missing for one begun before owners were kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<OwnerLine>,
     pub expiry_s: u32,
     /// Whether a client was connected.
     pub attached: bool,
@@ -59,6 +66,21 @@ pub struct SessionLine {
     /// QoS 2 identifiers that the client has not released.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inbound: Vec<u16>,
+}
+
+/// Without a user it is an anonymous client.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OwnerLine {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub claims: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -137,6 +159,7 @@ impl SessionLine {
         Self {
             client_id: image.client_id.as_str().to_owned(),
             v5: image.is_v5,
+            owner: image.owner.as_deref().map(OwnerLine::of),
             expiry_s: image.expiry_s,
             attached,
             expires_at_ms: expires_at.map(Now::as_millis),
@@ -164,6 +187,33 @@ impl SessionLine {
     pub fn client_id(&self) -> Result<ClientId, Fault> {
         let text = Text::try_from(self.client_id.as_str()).map_err(|_| "the client_id is no MQTT text".to_owned())?;
         ClientId::new(&text).ok_or_else(|| "the client_id is empty".to_owned())
+    }
+}
+
+impl OwnerLine {
+    fn of(owner: &Identity) -> Self {
+        let text = |text: &Text| text.as_str().to_owned();
+        Self {
+            user: owner.user.as_ref().map(text),
+            groups: owner.groups.iter().map(text).collect(),
+            claims: owner.claims.clone(),
+            certificate: owner.certificate.as_ref().map(text),
+            address: owner.address,
+        }
+    }
+
+    pub fn identity(&self) -> Result<Identity, Fault> {
+        let text = |text: &String| {
+            Text::try_from(text.as_str()).map_err(|_| format!("the owner's name \"{text}\" is no MQTT text"))
+        };
+        Ok(Identity {
+            user: self.user.as_ref().map(text).transpose()?,
+            groups: self.groups.iter().map(text).collect::<Result<_, _>>()?,
+            claims: self.claims.clone(),
+            certificate: self.certificate.as_ref().map(text).transpose()?,
+            address: self.address,
+            expires_at_ms: None,
+        })
     }
 }
 

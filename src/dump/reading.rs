@@ -119,6 +119,9 @@ impl Reading<'_> {
         let session = SessionKey(self.counts.sessions);
         self.session = Some((session, 0, line.next_position));
         self.records.push(Record::SessionBegun { session, client_id: line.client_id()?, is_v5: line.v5 });
+        if let Some(owner) = &line.owner {
+            self.records.push(Record::SessionOwned { session, owner: Arc::new(owner.identity()?) });
+        }
         let will = line.will.as_ref().map(|will| will.will()).transpose()?.map(Box::new);
         self.records.push(Record::SessionAttached { session, expiry_s: line.expiry_s, will });
         for subscription in &line.subscriptions {

@@ -2,7 +2,7 @@
 use super::control::{Control, Exports};
 use super::disk::{Disk, Room};
 use super::{ServerError, settings};
-use crate::broker::{Broker, Committer, MailboxLimits};
+use crate::broker::{AccessFile, Broker, Committer, MailboxLimits};
 use crate::clock::{Clock, seed};
 use crate::config::{Config, OnDamage};
 use crate::dump;
@@ -51,12 +51,15 @@ pub(super) fn start(config: &Config, clock: Clock) -> Result<(Arc<Broker>, Engin
             "persistence is off: sessions and messages end with this process"
         );
         let broker = Broker::new(settings, committer.clone());
+        open_access(&broker, config)?;
         return Ok((broker.clone(), Engine::of(broker, committer)));
     }
     let limits = settings.mailbox_limits;
     let (store, restored, salvaged) = open(config)?;
     let committer = Arc::new(Committer::durable(config.storage.memory_mib << 20));
     let broker = Broker::new(settings, committer.clone());
+    // Before the sessions are there, so that none of them gets what it may not have.
+    open_access(&broker, config)?;
     broker.counters.pieces_salvaged.add(salvaged);
     let Restored { sessions, last_session, discarded, records } = restored;
     if let Some(discarded) = discarded {
@@ -84,6 +87,11 @@ pub(super) fn start(config: &Config, clock: Clock) -> Result<(Arc<Broker>, Engin
     engine.spawn_threads(store, checkpointer, shelf, limits, clock, disk)?;
     engine.control = Control::open(&config.data_dir, engine.exports.clone(), wake);
     Ok((broker, engine))
+}
+
+fn open_access(broker: &Broker, config: &Config) -> Result<(), ServerError> {
+    AccessFile::configured(&config.access).map_or(Ok(()), |file| broker.open_access(file))?;
+    Ok(())
 }
 
 /// Opens the store; the number is of the pieces that had to be given up for it.

@@ -32,6 +32,8 @@ pub enum ServerError {
     #[error("listener.address: {address}: {source}; stop the other program or choose another address")]
     Bind { address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
+    Access(#[from] crate::broker::AccessError),
+    #[error(transparent)]
     Store(#[from] crate::store::StoreError),
 }
 

@@ -55,7 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Err(refuse(Violation::new(ReasonCode::NotAuthorized, "MQTT-3.1.4-2", why)));
             }
             let request = self.shared.broker.admit(connect, Arc::new(self.peer.identity())).map_err(refuse)?;
-            Ok(attach(&self.shared, request).await)
+            attach(&self.shared, request).await.map_err(refuse)
         });
         opened.await.unwrap_or(Err(Refusal::TimedOut))
     }
@@ -122,10 +122,10 @@ fn decode_connect(frame: Bytes, limits: &codec::Limits) -> Result<Connect, Refus
 }
 
 /// Takes the session over from whoever has it.
-async fn attach(shared: &Shared, mut request: ConnectRequest) -> Box<Attachment> {
+async fn attach(shared: &Shared, mut request: ConnectRequest) -> Result<Box<Attachment>, Violation> {
     loop {
-        match shared.broker.connect(request, shared.clock.now()) {
-            Step::Attached(attachment) => return attachment,
+        match shared.broker.connect(request, shared.clock.now())? {
+            Step::Attached(attachment) => return Ok(attachment),
             Step::Wait(waiting, slot) => {
                 shared.broker.counters.takeovers.add(1);
                 poll_fn(|context| slot.poll_vacated(context)).await;

@@ -4,7 +4,7 @@ use crate::codec;
 use crate::config;
 use crate::config::Config;
 use crate::routing::Strategy;
-use crate::session::{Features, Limits, OnFull, Refused311};
+use crate::session::{Denied311, Features, Limits, OnFull, Refused311};
 use crate::store::Options;
 use crate::types::QoS;
 use std::time::Duration;
@@ -59,6 +59,7 @@ pub(super) fn broker(config: &Config, seed: u64) -> Settings {
             keep_alive_s_max: limits.keep_alive_s_max,
             on_full: on_full(config.queue.on_full),
             refused_311: refused_311(config.queue.refused_311),
+            denied_311: denied_311(config.access.on_denied_publish),
         },
         features: Features {
             maximum_qos: QoS::from_bits(mqtt.maximum_qos).unwrap_or(QoS::ExactlyOnce),
@@ -130,6 +131,13 @@ fn refused_311(setting: config::Refused) -> Refused311 {
     match setting {
         config::Refused::Withhold => Refused311::Withhold,
         config::Refused::Disconnect => Refused311::Disconnect,
+    }
+}
+
+fn denied_311(setting: config::OnDenied) -> Denied311 {
+    match setting {
+        config::OnDenied::Ack => Denied311::Acknowledge,
+        config::OnDenied::Disconnect => Denied311::Disconnect,
     }
 }
 

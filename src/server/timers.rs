@@ -1,6 +1,6 @@
 //! The house's clockwork: deadlines of absent clients, `$SYS`, and what became of messages that were dropped.
 use super::Shared;
-use crate::broker::{Broker, REFUSED};
+use crate::broker::{Broker, DENIED, REFUSED};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,8 @@ fn log_drops(broker: &Broker) {
         let (reason, messages) = (line.reason, line.messages);
         if reason == REFUSED {
             tracing::warn!(client_id, messages, topic, "publishes were refused, as this session has no room for them");
+        } else if reason == DENIED {
+            tracing::warn!(client_id, messages, topic, "publishes were denied by the access rules");
         } else {
             tracing::warn!(client_id, reason, messages, topic, "messages were dropped");
         }

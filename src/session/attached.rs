@@ -5,8 +5,8 @@ use super::outbound::Step;
 use super::state::{State, Subscribed, changed};
 use super::timing::KeepAlive;
 use super::{
-    Cause, Change, Close, Delivery, DropReason, Dropped, Ended, Outcome, Outgoing, OutgoingPublish, Parked, Released,
-    Shelved, Turn,
+    Cause, Change, Clearance, Close, Delivery, DropReason, Dropped, Ended, Outcome, Outgoing, OutgoingPublish, Parked,
+    Released, Shelved, Turn,
 };
 use crate::packet::{Disconnect, Packet, PublishQoS, Version};
 use crate::types::{ClientId, CommitSeq, Now, PacketId, QoS, ReasonCode, TopicFilter, TopicName, Violation};
@@ -30,6 +30,8 @@ pub struct Session {
     pub(super) is_over: bool,
     /// Whether there is room in memory for deliveries that could as well stay on the shelf.
     pub(super) may_hold: bool,
+    /// Which messages the client may have, if not all that come for it.
+    pub(super) clearance: Option<Clearance>,
 }
 
 /// Whether CONNECT named an authentication method (5.0 section 4.12).
@@ -94,6 +96,16 @@ impl Session {
         self.may_hold = may_hold;
     }
 
+    /// Says which messages the client may have; `None` is all. Those it may not have are given up when their turn
+    /// comes, or go to other members of the shared subscription that they came by.
+    pub fn set_clearance(&mut self, clearance: Option<Clearance>) {
+        self.clearance = clearance;
+    }
+
+    pub fn has_clearance(&self) -> bool {
+        self.clearance.is_some()
+    }
+
     /// Counts deliveries that stayed on the shelf, the last at position `end` - 1.
     pub fn handle_shelved(&mut self, end: u64, added: &Released, turn: &mut Turn) {
         self.state.shelve(end, added, turn);
@@ -141,10 +153,10 @@ impl Session {
     pub fn handle_outcomes(&mut self, outcomes: &[Outcome], commit: Option<CommitSeq>, turn: &mut Turn) {
         self.state.submitted = self.state.submitted.max(commit.unwrap_or_default());
         let Self { gate, state, version, .. } = self;
-        let refused_311 = state.limits.refused_311;
+        let State { inbound, limits, .. } = state;
         let mut refused = None;
         gate.submitted(outcomes, commit, turn, |response, outcome| {
-            super::publishing::complete(response, outcome, &mut state.inbound, *version, refused_311, &mut refused);
+            super::publishing::complete(response, outcome, inbound, *version, limits, &mut refused);
         });
         if let Some(code) = refused {
             turn.close(Close::Refused(code));
@@ -218,9 +230,10 @@ impl Session {
     pub(super) fn advance(&mut self, now: Now, turn: &mut Turn) {
         let window = u64::from(self.window);
         let is_durable = self.state.is_durable;
-        while let Some(step) = self.state.outbound.next_step(window, now, |position| {
-            changed(is_durable, turn, Change::Done { position });
-        }) {
+        let clearance = self.clearance.as_ref();
+        while let Some(step) =
+            self.state.outbound.next_step(window, clearance, now, |change| changed(is_durable, turn, change))
+        {
             match step {
                 Step::Publish { delivery, id, dup } => {
                     let qos = match delivery.qos {
@@ -245,7 +258,9 @@ impl Session {
     }
 
     fn send_qos0(&mut self, delivery: &Delivery, now: Now, turn: &mut Turn) {
-        if let Some(reason) = delivery.is_over(now) {
+        let is_forbidden = self.clearance.as_ref().is_some_and(|clearance| !clearance.has(&delivery.message.topic));
+        let forbidden = is_forbidden.then_some(DropReason::Forbidden);
+        if let Some(reason) = forbidden.or_else(|| delivery.is_over(now)) {
             turn.dropped.push(Dropped::new(reason, delivery));
             return;
         }

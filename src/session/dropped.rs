@@ -16,6 +16,8 @@ pub enum DropReason {
     Expired,
     /// Larger than the receiver's Maximum Packet Size.
     TooLarge,
+    /// The receiver may not read its topic any more.
+    Forbidden,
 }
 
 impl DropReason {
@@ -27,6 +29,7 @@ impl DropReason {
             Self::Aged => "aged",
             Self::Expired => "expired",
             Self::TooLarge => "too_large",
+            Self::Forbidden => "forbidden",
         }
     }
 }

@@ -27,6 +27,7 @@ pub struct Limits {
     pub keep_alive_s_max: u16,
     pub on_full: OnFull,
     pub refused_311: Refused311,
+    pub denied_311: Denied311,
 }
 
 impl Default for Limits {
@@ -48,6 +49,7 @@ impl Default for Limits {
             keep_alive_s_max: u16::MAX,
             on_full: OnFull::Refuse,
             refused_311: Refused311::Withhold,
+            denied_311: Denied311::Acknowledge,
         }
     }
 }
@@ -70,6 +72,15 @@ pub enum Refused311 {
     /// No acknowledgement: the client keeps the message and sends it again when it reconnects.
     #[default]
     Withhold,
+    Disconnect,
+}
+
+/// How a 3.1.1 publisher is answered whose message it may not publish [MQTT-3.3.5-2].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Denied311 {
+    /// Acknowledged, and dropped.
+    #[default]
+    Acknowledge,
     Disconnect,
 }
 

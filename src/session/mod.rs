@@ -4,6 +4,7 @@
 //! waits for the client or for its end. What may not leave before it is durable waits in the [`gate`].
 mod alias;
 mod attached;
+mod clearance;
 mod close;
 mod delivery;
 mod dropped;
@@ -21,13 +22,15 @@ mod timing;
 mod turn;
 
 pub use attached::Session;
+pub use clearance::Clearance;
 pub use close::{Cause, Close, Ended};
 pub use delivery::{Delivery, OutgoingPublish};
 pub use dropped::{DropReason, Dropped};
-pub use limits::{Features, Limits, OnFull, Refused311};
+pub use limits::{Denied311, Features, Limits, OnFull, Refused311};
 pub use open::{Opened, requested_client_id, requested_expiry_s};
 pub use outbound::Shelved;
 pub use parked::{Parked, Saved};
+pub use publishing::granted;
 pub use released::{ByRule, Released, Room};
 pub use state::Subscribed;
 pub use turn::{Ask, Change, Outcome, Outgoing, Publication, Requested, Subscribing, Turn};

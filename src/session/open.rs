@@ -95,6 +95,7 @@ impl Session {
             gate,
             is_over: false,
             may_hold: true,
+            clearance: None,
         };
         Opened { session, is_resumed }
     }

@@ -5,8 +5,11 @@
 //!
 //! Position `p` is sent under the Packet Identifier [`PacketId::of_position`], the same after any restart. Entries are
 //! sent in order of their positions, finished in any order, and leave the line from its front.
-use super::{Delivery, DropReason, Dropped, Released};
+mod giving_up;
+
+use super::{Change, Clearance, Delivery, DropReason, Dropped, Released};
 use crate::types::{Now, PacketId, QoS, ReasonCode};
+use giving_up::is_forbidden;
 use std::collections::VecDeque;
 
 /// Positions sent at once lie within this span of the oldest unfinished one, so that identifiers stay unique
@@ -40,6 +43,8 @@ pub(super) struct Outbound {
     is_loading: bool,
     released: Released,
     dropped: Vec<Dropped>,
+    /// Given up here, for other members of the shared subscriptions that they came by.
+    orphans: Vec<Delivery>,
     /// Shelved deliveries that made room for newer ones: their messages were not at hand.
     dropped_unseen: u64,
 }
@@ -262,34 +267,15 @@ impl Outbound {
         self.entries.push_back(Entry::Waiting(delivery));
     }
 
-    /// Gives the oldest unsent deliveries up until the rest fits; their positions go to `finished`.
-    pub fn make_room(&mut self, messages_max: u64, bytes_max: u64, mut finished: impl FnMut(u64)) {
-        let mut position = self.cursor;
-        let is_over = |line: &Self| line.occupied.messages > messages_max || line.occupied.bytes > bytes_max;
-        while is_over(self) && position < self.loaded_end() {
-            if matches!(self.entry(position), Some(Entry::Waiting(_))) {
-                self.give_up(position, DropReason::QueueFull);
-                finished(position);
-            }
-            position += 1;
-        }
-        while is_over(self) && self.shelved.messages > 0 {
-            let position = self.loaded_end().max(self.sent_below).max(self.given_up_below);
-            if position >= self.shelved_end {
-                return;
-            }
-            // On the shelf every one counts for the same; the sum is right again when the shelf is empty.
-            let bytes = self.shelved.bytes / self.shelved.messages;
-            self.forget_shelved(&Released { messages: 1, bytes, ..Released::default() });
-            self.given_up_below = position + 1;
-            self.dropped_unseen += 1;
-            finished(position);
-        }
-    }
-
-    /// The next thing to send within `window` unfinished deliveries. Entries past their expiry are given up on the way
-    /// [MQTT-3.3.2-5]; their positions go to `finished`.
-    pub fn next_step(&mut self, window: u64, now: Now, mut finished: impl FnMut(u64)) -> Option<Step<'_>> {
+    /// The next thing to send within `window` unfinished deliveries. Entries past their expiry, and those that the client
+    /// may not have, are given up on the way [MQTT-3.3.2-5]; `changed` is told.
+    pub fn next_step(
+        &mut self,
+        window: u64,
+        clearance: Option<&Clearance>,
+        now: Now,
+        mut changed: impl FnMut(Change),
+    ) -> Option<Step<'_>> {
         loop {
             // [MQTT-3.3.4-9], [MQTT-4.9.0-2]
             if self.in_flight >= window || self.cursor >= self.loaded_end() || self.cursor - self.base >= SPAN {
@@ -297,10 +283,13 @@ impl Outbound {
             }
             let position = self.cursor;
             match self.entry(position) {
+                Some(Entry::Waiting(delivery) | Entry::Sent(delivery)) if is_forbidden(clearance, delivery) => {
+                    changed(self.withdraw(position));
+                }
                 Some(Entry::Waiting(delivery)) => {
                     let Some(reason) = delivery.is_over(now) else { break };
                     self.give_up(position, reason);
-                    finished(position);
+                    changed(Change::Done { position });
                 }
                 Some(Entry::Done) | None => self.cursor += 1,
                 Some(Entry::Sent(_) | Entry::Received) => break,
@@ -417,14 +406,6 @@ impl Outbound {
         std::mem::take(&mut self.released)
     }
 
-    pub fn take_dropped_unseen(&mut self) -> u64 {
-        std::mem::take(&mut self.dropped_unseen)
-    }
-
-    pub fn take_dropped(&mut self) -> Vec<Dropped> {
-        std::mem::take(&mut self.dropped)
-    }
-
     fn acknowledge(&mut self, id: PacketId, expected: impl Fn(&Entry) -> Option<bool>) -> Acknowledged {
         let Some(position) = self.position_of(id) else { return Acknowledged::Unknown };
         match self.entry(position).and_then(expected) {
@@ -447,13 +428,6 @@ impl Outbound {
 
     fn finish(&mut self, position: u64) {
         self.replace(position, Entry::Done);
-        self.trim();
-    }
-
-    fn give_up(&mut self, position: u64, reason: DropReason) {
-        if let Entry::Waiting(delivery) | Entry::Sent(delivery) = self.replace(position, Entry::Done) {
-            self.dropped.push(Dropped::new(reason, &delivery));
-        }
         self.trim();
     }
 

@@ -175,6 +175,17 @@ impl Parked {
         &self.state.client_id
     }
 
+    /// Takes a subscription away that the client may not have any more.
+    pub fn revoke_subscription(&mut self, filter: &TopicFilter) {
+        self.state.subscriptions.remove(filter);
+        self.state.scans.remove(filter);
+    }
+
+    /// Whether retained messages are on their way to a subscription.
+    pub fn is_scanned(&self, filter: &TopicFilter) -> bool {
+        self.state.scans.contains_key(filter)
+    }
+
     pub fn subscriptions(&self) -> impl Iterator<Item = (&TopicFilter, &Subscribed)> {
         self.state.subscriptions.iter()
     }

@@ -1,7 +1,7 @@
 //! PUBLISH and PUBREL of the client, and what becomes of its messages (section 4.3).
 use super::gate::Response;
 use super::inbound::{Arrival, Inbound};
-use super::{Ask, Change, Outcome, Publication, Refused311, Session, Turn};
+use super::{Ask, Change, Denied311, Limits, Outcome, Publication, Refused311, Session, Turn};
 use crate::packet::{Publish, PublishQoS, Version};
 use crate::types::{Message, Now, PacketId, QoS, ReasonCode, Violation};
 
@@ -78,7 +78,7 @@ pub(super) fn complete(
     outcome: &Outcome,
     inbound: &mut Inbound,
     version: Version,
-    refused_311: Refused311,
+    limits: &Limits,
     refused: &mut Option<ReasonCode>,
 ) {
     match (&mut *response, outcome) {
@@ -100,24 +100,27 @@ pub(super) fn complete(
     if version.is_v5() || !result.is_failure() {
         return;
     }
-    // 3.1.1 acknowledgements say yes or nothing. A message that may not be published is acknowledged and dropped
-    // [MQTT-3.3.5-2] (3.1.1); one that there was no room for is not.
-    match (result, refused_311) {
-        (ReasonCode::NotAuthorized, _) => {
+    // 3.1.1 acknowledgements say yes or nothing. A message that may not be published is acknowledged and dropped, or
+    // its publisher is cut off [MQTT-3.3.5-2] (3.1.1); one that there was no room for is not acknowledged.
+    let is_end = match (result, limits.denied_311, limits.refused_311) {
+        (ReasonCode::NotAuthorized, Denied311::Acknowledge, _) => {
             if let Response::PubAck(_, code) | Response::PubRec(_, code) = response {
                 *code = ReasonCode::Success;
             }
+            return;
         }
-        (_, Refused311::Withhold) => *response = Response::Withheld,
-        (_, Refused311::Disconnect) => {
-            *response = Response::Withheld;
-            *refused = Some(*result);
-        }
+        (ReasonCode::NotAuthorized, Denied311::Disconnect, _) => true,
+        (_, _, Refused311::Withhold) => false,
+        (_, _, Refused311::Disconnect) => true,
+    };
+    *response = Response::Withheld;
+    if is_end {
+        *refused = Some(*result);
     }
 }
 
 /// A QoS level as SUBACK grants it.
-pub(super) const fn granted(qos: QoS) -> ReasonCode {
+pub const fn granted(qos: QoS) -> ReasonCode {
     match qos {
         QoS::AtMostOnce => ReasonCode::Success,
         QoS::AtLeastOnce => ReasonCode::GrantedQoS1,

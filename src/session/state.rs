@@ -82,6 +82,7 @@ impl State {
         let released = self.outbound.take_released();
         turn.released.merge(&released);
         turn.dropped.append(&mut self.outbound.take_dropped());
+        turn.orphans.append(&mut self.outbound.take_orphans());
         turn.dropped_unseen += self.outbound.take_dropped_unseen();
     }
 }

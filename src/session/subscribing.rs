@@ -4,7 +4,7 @@ use super::publishing::granted;
 use super::state::Subscribed;
 use super::{Ask, Requested, Session, Subscribing, Turn};
 use crate::packet::{Subscribe, SubscribeFilter, Unsubscribe};
-use crate::types::{ReasonCode, TopicFilter, Violation};
+use crate::types::{QoS, ReasonCode, TopicFilter, Violation};
 
 impl Session {
     pub(super) fn handle_subscribe(&mut self, subscribe: Subscribe, turn: &mut Turn) -> Result<(), Violation> {
@@ -33,6 +33,13 @@ impl Session {
     /// Takes a subscription back that the broker refused.
     pub fn refuse_subscription(&mut self, filter: &TopicFilter) {
         self.state.subscriptions.remove(filter);
+    }
+
+    /// Grants a subscription with a lower QoS than was asked for [MQTT-3.8.4-7].
+    pub fn limit_subscription(&mut self, filter: &TopicFilter, qos: QoS) {
+        if let Some(subscribed) = self.state.subscriptions.get_mut(filter) {
+            subscribed.options.qos = subscribed.options.qos.min(qos);
+        }
     }
 
     pub(super) fn handle_unsubscribe(&mut self, unsubscribe: Unsubscribe, turn: &mut Turn) {

@@ -1,12 +1,15 @@
 //! The durable state as a restart finds it, but for the messages themselves.
 use crate::packet::{SubscriptionOptions, Will};
-use crate::types::{ClientId, Now, PacketId, TopicFilter, TopicName};
+use crate::types::{ClientId, Identity, Now, PacketId, TopicFilter, TopicName};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct SessionImage {
     pub client_id: ClientId,
     pub is_v5: bool,
+    /// `None` for a session begun before owners were kept.
+    pub owner: Option<Arc<Identity>>,
     pub expiry_s: u32,
     pub will: Option<Box<Will>>,
     pub presence: Presence,
@@ -46,6 +49,7 @@ impl SessionImage {
         Self {
             client_id,
             is_v5,
+            owner: None,
             expiry_s: 0,
             will: None,
             presence: Presence::Attached,

@@ -1,6 +1,6 @@
 //! What is written so that a crash loses nothing that was acknowledged.
 use crate::packet::{SubscriptionOptions, Will};
-use crate::types::{ClientId, Message, Now, PacketId, QoS, SessionKey, TopicFilter, TopicName};
+use crate::types::{ClientId, Identity, Message, Now, PacketId, QoS, SessionKey, TopicFilter, TopicName};
 use std::sync::Arc;
 
 /// One change to the durable state. Every record carries its decision, so that applying it twice changes nothing.
@@ -10,6 +10,11 @@ pub enum Record {
         session: SessionKey,
         client_id: ClientId,
         is_v5: bool,
+    },
+    /// Whom the session belongs to, as it was known at the last CONNECT. Sessions begun before this was kept have none.
+    SessionOwned {
+        session: SessionKey,
+        owner: Arc<Identity>,
     },
     /// The client connected; until it leaves, the connection counts as open, and as broken after a crash.
     SessionAttached {

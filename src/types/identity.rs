@@ -18,3 +18,17 @@ pub struct Identity {
     /// Milliseconds since 1970 from which on the proof is worth nothing, as for a token that expires.
     pub expires_at_ms: Option<u64>,
 }
+
+impl Identity {
+    /// Whether both are the same client, as far as a session's owner goes: the same user, or, where neither has proved
+    /// one, the same name in the certificate, if any.
+    pub fn is_same_owner(&self, other: &Self) -> bool {
+        self.user == other.user && (self.user.is_some() || self.certificate == other.certificate)
+    }
+
+    /// What a session remembers of its owner while the client is away. The proof itself ends with the connection.
+    #[must_use]
+    pub fn remembered(&self) -> Self {
+        Self { expires_at_ms: None, ..self.clone() }
+    }
+}

@@ -3,6 +3,7 @@ use crate::peer::{World, mailbox_limits};
 use std::cell::RefCell;
 use std::ops::Deref;
 use std::sync::Arc;
+use vowmq::access::Rules;
 use vowmq::broker::{Committer, Counters, Settings};
 use vowmq::store::cold::MemoryCold;
 use vowmq::store::log::fault::FaultFiles;
@@ -41,16 +42,17 @@ pub fn durable() -> Durable {
 }
 
 pub fn durable_with(change: impl FnOnce(&mut Settings)) -> Durable {
-    start(Arc::new(FaultFiles::new(1, 4096)), Arc::default(), change)
+    start(Arc::new(FaultFiles::new(1, 4096)), Arc::default(), change, Rules::open())
 }
 
-fn start(files: Arc<FaultFiles>, cold: Arc<MemoryCold>, change: impl FnOnce(&mut Settings)) -> Durable {
+fn start(files: Arc<FaultFiles>, cold: Arc<MemoryCold>, change: impl FnOnce(&mut Settings), rules: Rules) -> Durable {
     let options = Options { segment_bytes: 64 << 10, spares_apart: false, ..Options::new(1) };
     let opened = DurableStore::open_with(files.clone(), cold.clone(), options);
     let (store, Restored { sessions, last_session, .. }) = opened.expect("a sound store");
     let world = World::new(change, Committer::durable(u64::MAX));
     let shelf = store.shelf();
     world.broker.set_shelf(shelf.clone());
+    world.broker.set_rules(rules);
     world.broker.restore(sessions, last_session, &*shelf, world.now()).expect("a store that can be read");
     Durable { world, store: RefCell::new(store), files, cold }
 }
@@ -58,10 +60,20 @@ fn start(files: Arc<FaultFiles>, cold: Arc<MemoryCold>, change: impl FnOnce(&mut
 impl Durable {
     /// The broker is killed and starts again on the same disk, with other settings.
     pub fn restart(self, change: impl FnOnce(&mut Settings)) -> Durable {
+        self.restart_under(change, Rules::open())
+    }
+
+    /// The same, and under these access rules.
+    pub fn restart_under(self, change: impl FnOnce(&mut Settings), rules: Rules) -> Durable {
         let Self { world, store, files, cold } = self;
         files.kill_process();
         drop((world, store));
-        start(files, cold, change)
+        start(files, cold, change, rules)
+    }
+
+    /// Writes records past the broker, which learns of them when it starts again.
+    pub fn write(&self, records: &[Record]) {
+        self.store.borrow_mut().commit(records).expect("this store never fails");
     }
 }
 

@@ -1,4 +1,5 @@
 //! Transcripts of sessions and their broker without sockets, disks or clocks: packets in, packets out.
+mod access;
 mod dead_letters;
 mod deliveries;
 mod durable;
@@ -6,6 +7,7 @@ mod full_queues;
 mod gate;
 mod lifetimes;
 mod limits;
+mod owners;
 mod packets;
 mod peer;
 mod standard;

@@ -10,7 +10,7 @@ use vowmq::codec;
 use vowmq::packet::{ConnAck, Connect, Packet, Version};
 use vowmq::routing::Strategy;
 use vowmq::session::{Close, Features, Limits, Outgoing};
-use vowmq::types::{Now, QoS, ReasonCode, Violation};
+use vowmq::types::{Identity, Now, QoS, ReasonCode, Violation};
 
 /// One broker and its time.
 pub struct World {
@@ -64,7 +64,19 @@ impl World {
     }
 
     pub fn try_connect(&self, connect: Connect) -> Result<Step, Violation> {
-        Ok(self.broker.connect(self.broker.admit(connect, Arc::default())?, self.now.get()))
+        self.try_connect_as(connect, Identity::default())
+    }
+
+    /// Opens a connection of a client that has proved who it is.
+    pub fn connect_as(&self, connect: Connect, identity: Identity) -> Peer {
+        match self.try_connect_as(connect, identity).expect("the CONNECT is acceptable") {
+            Step::Attached(attachment) => self.peer(attachment),
+            Step::Wait(..) => panic!("another connection has this client identifier"),
+        }
+    }
+
+    pub fn try_connect_as(&self, connect: Connect, identity: Identity) -> Result<Step, Violation> {
+        self.broker.connect(self.broker.admit(connect, Arc::new(identity))?, self.now.get())
     }
 
     /// Opens a connection with the Client Identifier of `old`, which is asked to leave and does.
@@ -72,7 +84,7 @@ impl World {
         let Ok(Step::Wait(request, _)) = self.try_connect(connect) else { panic!("nobody had to leave") };
         old.expect_closed(ReasonCode::SessionTakenOver);
         old.lose();
-        match self.broker.connect(*request, self.now.get()) {
+        match self.broker.connect(*request, self.now.get()).expect("the session is its own") {
             Step::Attached(attachment) => self.peer(attachment),
             Step::Wait(..) => panic!("the session is still taken"),
         }

@@ -183,7 +183,7 @@ impl World {
         let will = packet.will.as_ref().map(|will| String::from_utf8_lossy(&will.payload).into_owned());
         let mut request = self.broker.admit(packet, Arc::default()).expect("a legal CONNECT");
         loop {
-            match self.broker.connect(request, self.now) {
+            match self.broker.connect(request, self.now).expect("nobody else has the session") {
                 Step::Attached(attachment) => break self.clients[index].connected(*attachment, will),
                 Step::Wait(waiting, _) => {
                     request = *waiting;

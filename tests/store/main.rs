@@ -12,7 +12,7 @@ use vowmq::store::cold::{Cold, Failure, MemoryCold};
 use vowmq::store::log::fault::FaultFiles;
 use vowmq::store::{self, DurableStore, Options, Record, Restored, Shelf, Store, Target};
 use vowmq::types::{
-    ClientId, Message, Now, PacketId, PublishProperties, QoS, SessionKey, Text, TopicFilter, TopicName,
+    ClientId, Identity, Message, Now, PacketId, PublishProperties, QoS, SessionKey, Text, TopicFilter, TopicName,
 };
 
 fn qos() -> impl Strategy<Value = QoS> {
@@ -71,6 +71,23 @@ fn target() -> impl Strategy<Value = (SessionKey, QoS, bool, Vec<u32>, Option<To
     (session(), qos(), any::<bool>(), prop::collection::vec(1..9u32, 0..3), prop::option::of(filter()))
 }
 
+fn identity() -> impl Strategy<Value = Identity> {
+    let text = || "[a-z]{1,9}".prop_map(|text| Text::try_from(text.as_str()).unwrap());
+    let claims = prop::collection::btree_map("[a-z]{1,3}", "[a-z]{0,9}", 0..3);
+    let certificate = prop::option::of(text());
+    let address = prop::option::of(any::<std::net::IpAddr>());
+    (prop::option::of(text()), prop::collection::vec(text(), 0..3), claims, certificate, address).prop_map(
+        |(user, groups, claims, certificate, address)| Identity {
+            user,
+            groups,
+            claims,
+            certificate,
+            address,
+            expires_at_ms: None,
+        },
+    )
+}
+
 /// Records as a broker would write them, but for the queue positions, which [`number`] gives.
 fn record() -> impl Strategy<Value = Record> {
     prop_oneof![
@@ -78,6 +95,7 @@ fn record() -> impl Strategy<Value = Record> {
             let client_id = ClientId::new(&Text::try_from(name.as_str()).unwrap()).unwrap();
             Record::SessionBegun { session, client_id, is_v5 }
         }),
+        (session(), identity()).prop_map(|(session, owner)| Record::SessionOwned { session, owner: Arc::new(owner) }),
         (session(), any::<u32>(), prop::option::of(will()))
             .prop_map(|(session, expiry_s, will)| Record::SessionAttached { session, expiry_s, will }),
         (session(), prop::option::of(now()), prop::option::of(now()), any::<u64>()).prop_map(
@@ -123,7 +141,8 @@ fn number(mut records: Vec<Record>) -> Vec<Record> {
     let mut begun = std::collections::BTreeSet::new();
     records.retain_mut(|record| match record {
         Record::SessionBegun { session, .. } => begun.insert(*session),
-        Record::SessionAttached { session, .. }
+        Record::SessionOwned { session, .. }
+        | Record::SessionAttached { session, .. }
         | Record::SessionParked { session, .. }
         | Record::SessionEnded { session }
         | Record::Subscribed { session, .. }
@@ -251,6 +270,7 @@ fn assert_same(store: &DurableStore, restored: &Restored, expected: &Image) {
         let found = &restored.sessions[key];
         assert_eq!(found.client_id, session.client_id);
         assert_eq!((found.is_v5, found.expiry_s), (session.is_v5, session.expiry_s));
+        assert_eq!(found.owner, session.owner);
         assert_eq!(found.will.as_deref(), session.pending_will());
         assert_eq!(found.presence, session.presence);
         assert_eq!(found.subscriptions, session.subscriptions);

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use vowmq::packet::{SubscriptionOptions, Will};
 use vowmq::store::{Presence, Record, Target};
-use vowmq::types::{ClientId, Message, PacketId, SessionKey, TopicFilter, TopicName};
+use vowmq::types::{ClientId, Identity, Message, PacketId, SessionKey, TopicFilter, TopicName};
 
 #[derive(Debug, Clone, Default)]
 pub struct Image {
@@ -17,6 +17,7 @@ pub struct Image {
 pub struct SessionImage {
     pub client_id: ClientId,
     pub is_v5: bool,
+    pub owner: Option<Arc<Identity>>,
     pub expiry_s: u32,
     pub will: Option<Box<Will>>,
     pub presence: Presence,
@@ -62,7 +63,8 @@ impl Image {
             }
             Record::Done { session, position } => self.finish(*session, *position),
             Record::Received { session, position } => self.receive(*session, *position),
-            Record::SessionAttached { session, .. }
+            Record::SessionOwned { session, .. }
+            | Record::SessionAttached { session, .. }
             | Record::SessionParked { session, .. }
             | Record::Subscribed { session, .. }
             | Record::Unsubscribed { session, .. }
@@ -78,6 +80,7 @@ impl Image {
         self.sessions.entry(session).or_insert_with(|| SessionImage {
             client_id: client_id.clone(),
             is_v5,
+            owner: None,
             expiry_s: 0,
             will: None,
             presence: Presence::Attached,
@@ -135,6 +138,7 @@ impl SessionImage {
 
     fn apply(&mut self, record: &Record) {
         match record {
+            Record::SessionOwned { owner, .. } => self.owner = Some(owner.clone()),
             Record::SessionAttached { expiry_s, will, .. } => {
                 self.expiry_s = *expiry_s;
                 self.will.clone_from(will);

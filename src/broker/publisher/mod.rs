@@ -58,6 +58,8 @@ pub enum Origin {
 
 /// The reason in the drop log where the publisher was told.
 pub const REFUSED: &str = "refused";
+/// The reason in the drop log where the publisher had no right to publish.
+pub const DENIED: &str = "denied";
 /// Dead letters made of one message; more of its receivers are only counted.
 const COPIES_MAX: usize = 64;
 

@@ -147,7 +147,8 @@ impl Index {
                     self.dirty.insert(*session);
                 }
             }
-            Record::SessionAttached { .. }
+            Record::SessionOwned { .. }
+            | Record::SessionAttached { .. }
             | Record::SessionParked { .. }
             | Record::Subscribed { .. }
             | Record::Unsubscribed { .. }

@@ -8,11 +8,13 @@ use crate::store::image::{Presence, QueueImage, SessionImage};
 use crate::types::{PacketId, SessionKey, Text, TopicFilter};
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 mod letter {
     pub const BEGUN: u8 = b'b';
     pub const CONNECTION: u8 = b'c';
     pub const INBOUND: u8 = b'i';
+    pub const OWNER: u8 = b'o';
     pub const PARKED: u8 = b'p';
     pub const QUEUE: u8 = b'q';
     pub const SCAN: u8 = b'r';
@@ -58,6 +60,11 @@ pub fn changes(record: &Record, mut put: impl FnMut(Vec<u8>, Option<Vec<u8>>)) {
             let mut value = vec![u8::from(*is_v5)];
             value.extend_from_slice(client_id.as_text().as_bytes());
             put(key(*session, letter::BEGUN, b""), Some(value));
+        }
+        Record::SessionOwned { session, owner } => {
+            let mut value = Vec::new();
+            put::identity(&mut value, owner);
+            put(key(*session, letter::OWNER, b""), Some(value));
         }
         Record::SessionAttached { session, expiry_s, will } => {
             let mut value = expiry_s.to_le_bytes().to_vec();
@@ -145,6 +152,7 @@ pub fn apply(
             image.expiry_s = fields.u32()?;
             image.will = fields.option(Fields::will)?.map(Box::new);
         }
+        (letter::OWNER, true) => image.owner = Some(Arc::new(fields.identity()?)),
         (letter::PARKED, true) => {
             image.presence = Presence::Parked {
                 expires_at: fields.option(Fields::now)?,

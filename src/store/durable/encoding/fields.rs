@@ -3,9 +3,10 @@ use super::UnknownForm;
 use crate::packet::{RetainHandling, SubscriptionOptions, Will};
 use crate::store::Target;
 use crate::types::{
-    ClientId, Message, Now, PacketId, PublishProperties, QoS, SessionKey, Text, TopicFilter, TopicName,
+    ClientId, Identity, Message, Now, PacketId, PublishProperties, QoS, SessionKey, Text, TopicFilter, TopicName,
 };
 use bytes::{Buf, Bytes};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// A cursor over a record.
@@ -117,6 +118,28 @@ impl Fields {
             delay_s: self.u32()?,
             properties: PublishProperties { expiry_s: self.option(Self::u32)?, forward: self.blob()? },
         })
+    }
+
+    /// See [`super::put::identity`].
+    pub fn identity(&mut self) -> Result<Identity, UnknownForm> {
+        let user = self.option(Self::owned_text)?;
+        let groups = (0..self.number()?).map(|_| self.owned_text()).collect::<Result<_, _>>()?;
+        let claims = (0..self.number()?).map(|_| Ok((self.string()?, self.string()?))).collect::<Result<_, _>>()?;
+        let certificate = self.option(Self::owned_text)?;
+        let address = self.option(|fields| {
+            let octets = fields.blob()?;
+            let v4 = <[u8; 4]>::try_from(octets.as_ref()).map(IpAddr::from);
+            v4.or_else(|_| <[u8; 16]>::try_from(octets.as_ref()).map(IpAddr::from)).map_err(|_| UnknownForm)
+        })?;
+        Ok(Identity { user, groups, claims, certificate, address, expires_at_ms: None })
+    }
+
+    fn owned_text(&mut self) -> Result<Text, UnknownForm> {
+        Ok(self.text()?.detached())
+    }
+
+    fn string(&mut self) -> Result<String, UnknownForm> {
+        String::from_utf8(self.blob()?.to_vec()).map_err(|_| UnknownForm)
     }
 
     pub fn message(&mut self) -> Result<Message, UnknownForm> {

@@ -34,6 +34,7 @@ mod tag {
     pub const MORE_TARGETS: u8 = 12;
     pub const SCAN_AT: u8 = 13;
     pub const SCAN_OVER: u8 = 14;
+    pub const SESSION_OWNED: u8 = 15;
 }
 
 /// Targets that stand in one record with their message.
@@ -98,6 +99,10 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
             head(out, tag::SESSION_BEGUN, *session);
             blob(out, client_id.as_text().as_bytes());
             out.push(u8::from(*is_v5));
+        }
+        Record::SessionOwned { session, owner } => {
+            head(out, tag::SESSION_OWNED, *session);
+            put::identity(out, owner);
         }
         Record::SessionAttached { session, expiry_s, will } => {
             head(out, tag::SESSION_ATTACHED, *session);
@@ -166,6 +171,7 @@ pub fn decode(bytes: &[u8]) -> Result<Entry, UnknownForm> {
     let session = fields.session()?;
     let record = match tag {
         tag::SESSION_BEGUN => Record::SessionBegun { session, client_id: fields.client_id()?, is_v5: fields.flag()? },
+        tag::SESSION_OWNED => Record::SessionOwned { session, owner: Arc::new(fields.identity()?) },
         tag::SESSION_ATTACHED => Record::SessionAttached {
             session,
             expiry_s: fields.u32()?,

@@ -1,7 +1,8 @@
 //! Parts of records as bytes. Fixed numbers are little-endian; texts and blobs carry their length.
 use crate::packet::{RetainHandling, SubscriptionOptions, Will};
 use crate::store::Target;
-use crate::types::{Message, Now, SessionKey};
+use crate::types::{Identity, Message, Now, SessionKey, Text};
+use std::net::IpAddr;
 
 /// The beginning of most records.
 pub fn head(out: &mut Vec<u8>, tag: u8, session: SessionKey) {
@@ -63,6 +64,24 @@ pub fn will(out: &mut Vec<u8>, will: &Will) {
     out.extend_from_slice(&will.delay_s.to_le_bytes());
     option(out, will.properties.expiry_s.as_ref(), |out, expiry_s| out.extend_from_slice(&expiry_s.to_le_bytes()));
     blob(out, &will.properties.forward);
+}
+
+/// Who a client is, but for how long its proof holds.
+pub fn identity(out: &mut Vec<u8>, identity: &Identity) {
+    let text = |out: &mut Vec<u8>, text: &Text| blob(out, text.as_bytes());
+    option(out, identity.user.as_ref(), text);
+    count(out, identity.groups.len());
+    identity.groups.iter().for_each(|group| text(out, group));
+    count(out, identity.claims.len());
+    for (claim, value) in &identity.claims {
+        blob(out, claim.as_bytes());
+        blob(out, value.as_bytes());
+    }
+    option(out, identity.certificate.as_ref(), text);
+    option(out, identity.address.as_ref(), |out, address| match address {
+        IpAddr::V4(address) => blob(out, &address.octets()),
+        IpAddr::V6(address) => blob(out, &address.octets()),
+    });
 }
 
 /// A target without its session and position.
