@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod broker;
+pub mod certs;
 pub mod clock;
 pub mod codec;
 pub mod config;

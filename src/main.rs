@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 use vowmq::broker::AccessFile;
 use vowmq::config::{Config, LogFormat, Mistake, Sources};
-use vowmq::{data, trial};
+use vowmq::{certs, data, trial};
 
 /// Messages are made on one thread and dropped on another all the time, which this allocator is made for.
 #[global_allocator]
@@ -24,6 +24,7 @@ Examples:
   vowmq check --config /etc/vowmq.toml   look for mistakes and print the settings in force
   vowmq access test --user ann publish a/b
                                          ask which access rule decides
+  vowmq certs --name broker.example.org   make certificates to try TLS with, in certs/
   vowmq data check --data-dir data       look for damage and change nothing
   VOWMQ_LIMITS__PACKET_BYTES_MAX=65536 vowmq"
 )]
@@ -56,6 +57,8 @@ enum Command {
         #[command(subcommand)]
         command: trial::Command,
     },
+    /// Make certificates to try TLS with: a CA, a server and clients
+    Certs(certs::Arguments),
     /// Look at the data directory, or repair it
     Data {
         #[command(subcommand)]
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
     match arguments.command {
         Some(Command::Check) => check(&config),
         Some(Command::Access { command }) => trial::run(&command, &config),
+        Some(Command::Certs(arguments)) => certs::run(&arguments),
         Some(Command::Data { command }) => data::run(&command, &config),
         None => serve(config),
     }

@@ -57,7 +57,47 @@ fn wrong_files_are_told_with_place_fault_and_fix() {
         ("[[listener]]\nadress = \"127.0.0.1:1883\"", "listener.adress: unknown key; did you mean listener.address?"),
         (
             "[[listener]]\naddress = \"0.0.0.0:1883\"\nallow_anonymous = true",
-            "listener.allow_anonymous: 0.0.0.0:1883 would let anybody in from anywhere; listen on 127.0.0.1 or [::1]; public listeners need authentication, which is not there yet",
+            "listener.allow_anonymous: 0.0.0.0:1883 would let anybody in from anywhere; set it to false, listen on 127.0.0.1 or [::1], or set i_know_this_is_open = true",
+        ),
+        (
+            "[[listener]]\naddress = \"0.0.0.0:1883\"",
+            "listener.tls: 0.0.0.0:1883 would send passwords and messages over the network in the clear; add [listener.tls], listen on 127.0.0.1 or [::1], or set i_know_this_is_open = true",
+        ),
+        (
+            "[[listener]]\naddress = \"127.0.0.1:1883\"\nunix = \"s\"",
+            "listener.unix: 127.0.0.1:1883 has an address and a Unix socket; write a [[listener]] for each",
+        ),
+        (
+            "[[listener]]\nunix = \"s\"\nunix_mode = \"rw\"",
+            "listener.unix_mode: \"rw\" is no mode of a file; write octal digits, e.g. unix_mode = \"0660\"",
+        ),
+        (
+            "[[listener]]\naddress = \"127.0.0.1:1883\"\nproxy_protocol = true",
+            "listener.proxy_trusted: empty, so that nobody could connect; name the networks of the proxies, e.g. proxy_trusted = [\"10.0.0.0/8\"]",
+        ),
+        (
+            "[[listener]]\naddress = \"127.0.0.1:1883\"\nproxy_trusted = [\"ten\"]",
+            "listener.proxy_trusted: [\"ten\"] is not a list of networks; write e.g. proxy_trusted = [\"10.0.0.0/8\"]",
+        ),
+        (
+            "[[listener]]\naddress = \"127.0.0.1:1883\"\nwebsocket = true\nwebsocket_path = \"mqtt\"",
+            "listener.websocket_path: no path of a URL; begin it with a slash, e.g. websocket_path = \"/mqtt\"",
+        ),
+        (
+            "[[listener]]\naddress = \"127.0.0.1:8883\"\n[listener.tls]\nkey = \"k\"",
+            "listener.tls.certificate: missing; write e.g. certificate = \"certs/server.pem\"",
+        ),
+        (
+            "[[listener]]\naddress = \"127.0.0.1:8883\"\n[listener.tls]\ncertificate = \"c\"\nkye = \"k\"",
+            "listener.tls.kye: unknown key; did you mean listener.tls.key?",
+        ),
+        (
+            "[[listener]]\naddress = \"127.0.0.1:8883\"\n[listener.tls]\ncertificate = \"c\"\nkey = \"k\"\nclient_certificate = \"yes\"",
+            "listener.tls.client_certificate: \"yes\" is not one of the values to choose from; write e.g. client_certificate = \"required\"; off, optional and required are there to choose from",
+        ),
+        (
+            "[[listener]]\naddress = \"127.0.0.1:8883\"\n[listener.tls]\ncertificate = \"c\"\nkey = \"k\"\nclient_certificate = \"required\"",
+            "listener.tls.client_ca: missing, though client certificates are asked for; name the file of the roots that client certificates come from, e.g. client_ca = \"certs/ca.pem\"",
         ),
         (
             "[[listener]]\naddress = \"127.0.0.1:1\"\n[[listener]]\naddress = \"127.0.0.1:1\"",

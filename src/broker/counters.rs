@@ -29,6 +29,22 @@ counters! {
     connections_refused_total: "connections/refused/connections_max",
     /// `limits.connections_per_address_max` was reached.
     connections_refused_address: "connections/refused/connections_per_address_max",
+    /// `connections_max` of a listener was reached.
+    connections_refused_listener: "connections/refused/listener_connections_max",
+    /// `limits.tls_handshakes_max` was reached, and no handshake ended within `limits.connect_timeout_ms`.
+    handshakes_refused: "connections/refused/tls_handshakes_max",
+    /// TLS handshakes that failed: no common version, no or a wrong certificate, or no TLS at all.
+    handshakes_failed: "connections/refused/tls",
+    /// TLS or WebSocket handshakes, or PROXY headers, not finished within `limits.connect_timeout_ms`.
+    handshakes_timed_out: "connections/refused/handshake_timeout",
+    /// A PROXY header was missing or wrong, or came from an address that is not trusted.
+    proxies_refused: "connections/refused/proxy",
+    /// A WebSocket handshake was refused: its path, origin or subprotocol.
+    upgrades_refused: "connections/refused/websocket",
+    /// Files read again while running.
+    reloads: "reload/done",
+    /// Files that could not be used, so that what was there before stays in force.
+    reloads_failed: "reload/failed",
     /// No CONNECT within `limits.connect_timeout_ms`.
     connect_timeouts: "connections/refused/connect_timeout",
     /// CONNECT was refused: malformed, not allowed, or beyond a limit.

@@ -125,7 +125,7 @@ impl Setting {
             let Some(address) = self.value.as_str().and_then(|text| text.parse::<SocketAddr>().ok()) else {
                 return told("listen", format!("{} is no address", self.value), "write e.g. 127.0.0.1:1883".into());
             };
-            let listener = Listener { address, allow_anonymous: address.ip().is_loopback() };
+            let listener = Listener::at(address, address.ip().is_loopback());
             self.value = Value::Array(vec![Value::try_from(listener).expect("a listener is a plain table")]);
             self.key = "listener".to_owned();
             return None;
@@ -135,7 +135,7 @@ impl Setting {
             return told(&self.key, "unknown key".into(), nearest(&self.key, &known));
         };
         if let (Value::Array(listeners), "listener") = (&self.value, self.key.as_str()) {
-            return listeners.iter().find_map(|listener| self.check_listener(listener));
+            return listeners.iter().find_map(|entry| super::listener::mistake(&self.source, entry));
         }
         if let (Value::Array(entries), "queue.filter") = (&self.value, self.key.as_str()) {
             return entries.iter().find_map(QueueFilter::misfit).and_then(|(key, what, fix)| told(&key, what, fix));
@@ -154,37 +154,6 @@ impl Setting {
                 told(&self.key, misfit(&self.value, default), fix)
             }
         }
-    }
-
-    fn check_listener(&self, listener: &Value) -> Option<Mistake> {
-        let told = |key: String, what: String, fix: String| {
-            Some(Mistake { source: self.source.clone(), key: Some(key), what, fix })
-        };
-        let Value::Table(table) = listener else {
-            return told("listener".into(), "not a table".into(), "write [[listener]] above its settings".into());
-        };
-        const KNOWN: [&str; 2] = ["address", "allow_anonymous"];
-        if let Some(unknown) = table.keys().find(|key| !KNOWN.contains(&key.as_str())) {
-            let known = KNOWN.map(|key| (format!("listener.{key}"), Value::Boolean(true)));
-            let key = format!("listener.{unknown}");
-            let fix = nearest(&key, &known);
-            return told(key, "unknown key".into(), fix);
-        }
-        if listener.clone().try_into::<Listener>().is_err() {
-            let key = if table.get("allow_anonymous").is_some_and(|value| !value.is_bool()) {
-                "listener.allow_anonymous"
-            } else {
-                "listener.address"
-            };
-            let what = match (table.get("address"), table.get("allow_anonymous")) {
-                (_, Some(value)) if !value.is_bool() => format!("{value} is neither true nor false"),
-                (Some(address), _) => format!("{address} is not an address and port"),
-                (None, _) => "missing".into(),
-            };
-            let fix = "write e.g. address = \"127.0.0.1:1883\" and allow_anonymous = true";
-            return told(key.into(), what, fix.into());
-        }
-        None
     }
 }
 
@@ -214,7 +183,7 @@ fn choices(message: &str) -> Option<String> {
     choices.starts_with('`').then(|| format!("choose {}", choices.replace('`', "")))
 }
 
-fn nearest(key: &str, known: &[(String, Value)]) -> String {
+pub(super) fn nearest(key: &str, known: &[(String, Value)]) -> String {
     let likeness = |other: &str| strsim::jaro_winkler(key, other);
     let best = known.iter().max_by(|(a, _), (b, _)| likeness(a).total_cmp(&likeness(b)));
     match best {

@@ -3,13 +3,15 @@
 //! conf/vowmq.toml says what each is for.
 mod filters;
 mod layers;
+mod listener;
 mod mistake;
 mod settings;
 
 pub use filters::QueueFilter;
 pub use layers::Sources;
+pub use listener::{CertificateName, ClientCertificate, Listener, Pair, Tls, TlsVersion};
 pub use mistake::Mistake;
 pub use settings::{
-    Access, Config, Limits, Listener, Log, LogFormat, Mqtt, OnDamage, OnDenied, OnFull, Queue, Refused, SharedStrategy,
-    Storage, Sys,
+    Access, Config, Limits, Log, LogFormat, Mqtt, OnDamage, OnDenied, OnFull, Queue, Refused, SharedStrategy, Storage,
+    Sys,
 };

@@ -1,8 +1,7 @@
 //! The settings themselves, with their defaults.
-use super::QueueFilter;
+use super::{Listener, QueueFilter};
 use crate::types::TopicName;
 use serde::{Deserialize, Serialize};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 /// Everything an operator can set. The field names are the keys of the conf file.
@@ -42,21 +41,6 @@ impl Default for Config {
             sys: Sys::default(),
             listeners: Listener::built_in(),
         }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listener {
-    pub address: SocketAddr,
-    #[serde(default)]
-    pub allow_anonymous: bool,
-}
-
-impl Listener {
-    /// Without any listener in the configuration the broker is there for this machine only.
-    pub fn built_in() -> Vec<Self> {
-        let here = [SocketAddr::from((Ipv4Addr::LOCALHOST, 1883)), SocketAddr::from((Ipv6Addr::LOCALHOST, 1883))];
-        here.into_iter().map(|address| Self { address, allow_anonymous: true }).collect()
     }
 }
 
@@ -133,6 +117,7 @@ pub struct Limits {
     pub user_properties_max: usize,
     pub connections_max: usize,
     pub connections_per_address_max: usize,
+    pub tls_handshakes_max: usize,
     pub subscriptions_per_session_max: usize,
     pub topic_aliases_max: u16,
     pub topic_aliases_outbound_max: u16,
@@ -162,6 +147,7 @@ impl Default for Limits {
             user_properties_max: 64,
             connections_max: 100_000,
             connections_per_address_max: 0,
+            tls_handshakes_max: 256,
             subscriptions_per_session_max: 10_000,
             topic_aliases_max: 64,
             topic_aliases_outbound_max: 64,
@@ -339,6 +325,7 @@ impl Config {
             ("limits.topic_levels_max", limits.topic_levels_max, 1, 65_535),
             ("limits.client_id_bytes_max", limits.client_id_bytes_max, 23, 65_535),
             ("limits.connections_max", limits.connections_max, 1, 10_000_000),
+            ("limits.tls_handshakes_max", limits.tls_handshakes_max, 1, 1_000_000),
             ("limits.receive_max", usize::from(limits.receive_max), 1, 65_535),
             ("limits.in_flight_max", usize::from(limits.in_flight_max), 1, 65_535),
             ("limits.write_buffer_bytes_max", limits.write_buffer_bytes_max, 1024, 1 << 40),
@@ -372,18 +359,8 @@ impl Config {
             let what = format!("\"{}\" is no log level", self.log.level);
             fault("log.level", what, "choose error, warn, info, debug or trace");
         }
-        for (index, listener) in self.listeners.iter().enumerate() {
-            if self.listeners.iter().take(index).any(|other| other.address == listener.address) {
-                let what = format!("{} is there twice", listener.address);
-                fault("listener.address", what, "give each listener an address of its own");
-            }
-            if listener.allow_anonymous && !listener.address.ip().is_loopback() {
-                let what = format!("{} would let anybody in from anywhere", listener.address);
-                let fix = "listen on 127.0.0.1 or [::1]; public listeners need authentication, which is not there yet";
-                fault("listener.allow_anonymous", what, fix);
-            }
-        }
         faults.extend(self.access.fault());
+        faults.extend(Listener::faults(&self.listeners));
         faults.extend(self.queue.dead_letter_fault());
         faults.extend(super::filters::faults(&self.queue.filters, self.queue.on_full));
         faults
@@ -393,11 +370,11 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         let closed = self.listeners.iter().filter(|listener| !listener.allow_anonymous);
         let warn = |listener: &Listener| {
-            let address = listener.address;
             format!(
-                "listener.allow_anonymous: {address} refuses every client, as there is no authentication yet; set it to true"
+                "listener.allow_anonymous: {listener} refuses every client, as there is no authentication yet; set it to true"
             )
         };
+        let open = self.listeners.iter().filter_map(Listener::warning);
         // What fits in half a file of the log.
         let stored_bytes_max = usize::try_from(self.storage.segment_mib.min(2048) << 19).unwrap_or(usize::MAX);
         let too_large = self.persistence && self.limits.packet_bytes_max > stored_bytes_max;
@@ -405,6 +382,6 @@ impl Config {
             let bytes = self.limits.packet_bytes_max;
             format!("limits.packet_bytes_max: of {bytes} bytes only messages up to {stored_bytes_max} can be stored; larger ones are refused where they would be")
         });
-        closed.map(warn).chain(too_large).collect()
+        closed.map(warn).chain(open).chain(too_large).collect()
     }
 }

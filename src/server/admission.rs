@@ -25,7 +25,8 @@ struct Open {
 #[derive(Debug)]
 pub(crate) struct Pass {
     admission: Admission,
-    address: IpAddr,
+    /// `None` for a peer without one.
+    address: Option<IpAddr>,
 }
 
 impl Admission {
@@ -38,19 +39,21 @@ impl Admission {
     }
 
     /// A place for one more connection; `None` if a limit is reached: the connection is closed without a word.
-    pub fn admit(&self, address: IpAddr, counters: &Counters) -> Option<Pass> {
+    pub fn admit(&self, address: Option<IpAddr>, counters: &Counters) -> Option<Pass> {
         let mut open = self.open.lock();
         if open.total >= self.connections_max {
             counters.connections_refused_total.add(1);
             return None;
         }
-        let here = open.by_address.get(&address).copied().unwrap_or(0);
-        if self.per_address_max > 0 && here >= self.per_address_max {
-            counters.connections_refused_address.add(1);
-            return None;
+        if let Some(address) = address {
+            let here = open.by_address.get(&address).copied().unwrap_or(0);
+            if self.per_address_max > 0 && here >= self.per_address_max {
+                counters.connections_refused_address.add(1);
+                return None;
+            }
+            open.by_address.insert(address, here + 1);
         }
         open.total += 1;
-        open.by_address.insert(address, here + 1);
         drop(open);
         counters.connections_accepted.add(1);
         Some(Pass { admission: self.clone(), address })
@@ -61,10 +64,12 @@ impl Drop for Pass {
     fn drop(&mut self) {
         let mut open = self.admission.open.lock();
         open.total -= 1;
-        if let Some(here) = open.by_address.get_mut(&self.address) {
+        if let Some(address) = self.address
+            && let Some(here) = open.by_address.get_mut(&address)
+        {
             *here -= 1;
             if *here == 0 {
-                open.by_address.remove(&self.address);
+                open.by_address.remove(&address);
             }
         }
     }
@@ -78,7 +83,7 @@ mod tests {
     fn connections_are_limited_in_all_and_per_address_and_make_room_when_they_end() {
         let limits = config::Limits { connections_max: 3, connections_per_address_max: 2, ..config::Limits::default() };
         let (admission, counters) = (Admission::new(&limits), Counters::default());
-        let admit = |last| admission.admit(IpAddr::from([127, 0, 0, last]), &counters);
+        let admit = |last| admission.admit(Some(IpAddr::from([127, 0, 0, last])), &counters);
         let first = admit(1);
         let _second = admit(1);
         assert!(first.is_some() && admit(1).is_none());

@@ -1,16 +1,52 @@
 //! Who is at the other end of a connection, as far as its transport tells.
+use super::tls::Guard;
+use super::websocket::Rules;
+use crate::config::Listener;
 use crate::types::{Identity, Text};
+use ipnet::IpNet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// The rules of the listener that a connection came through.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entrance {
     /// As the configuration names it.
     pub name: String,
     /// Whether a client that gives no proof of who it is is let in.
     pub allow_anonymous: bool,
+    pub tls: Option<Arc<Guard>>,
+    pub websocket: Option<Rules>,
+    /// The networks whose PROXY headers are believed, where each connection begins with one.
+    pub proxies: Option<Vec<IpNet>>,
+    /// Room for connections through this listener; `None` sets no limit.
+    pub room: Option<Arc<Semaphore>>,
+}
+
+impl Entrance {
+    pub fn open(listener: &Listener, packet_bytes_max: usize) -> Result<Self, String> {
+        Ok(Self {
+            name: listener.to_string(),
+            allow_anonymous: listener.allow_anonymous,
+            tls: listener.tls.as_ref().map(Guard::open).transpose()?.map(Arc::new),
+            websocket: Rules::of(listener, packet_bytes_max),
+            proxies: listener.proxy_protocol.then(|| listener.proxy_trusted.clone()),
+            room: (listener.connections_max > 0).then(|| Arc::new(Semaphore::new(listener.connections_max))),
+        })
+    }
+}
+
+impl Entrance {
+    /// Whether MQTT begins with the first byte.
+    pub fn is_plain(&self) -> bool {
+        self.tls.is_none() && self.websocket.is_none() && self.proxies.is_none()
+    }
+}
+
+impl fmt::Debug for Entrance {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Entrance").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::packet::{Packet, cut};
+use super::websocket::WebSocket;
 
 pub struct Link {
     stream: TcpStream,
@@ -20,7 +21,25 @@ pub struct Inbox {
     pub packets: Vec<Packet>,
     pub closed: bool,
     version_5: bool,
+    websocket: Option<WebSocket>,
     partial: Vec<u8>,
+}
+
+impl Inbox {
+    /// The subprotocol of the WebSocket, once it is open.
+    pub fn subprotocol(&self) -> Option<String> {
+        self.websocket.as_ref()?.protocol.clone()
+    }
+
+    fn take(&mut self, received: &[u8]) {
+        match &mut self.websocket {
+            None => self.partial.extend_from_slice(received),
+            Some(websocket) => {
+                self.partial.extend(websocket.take(received));
+                self.closed |= websocket.is_closed;
+            }
+        }
+    }
 }
 
 impl Link {
@@ -38,6 +57,11 @@ impl Link {
     /// Replies are read as MQTT 5 from now on.
     pub fn speak_version_5(&self) {
         self.inbox().version_5 = true;
+    }
+
+    /// What comes from now on is WebSocket.
+    pub fn speak_websocket(&self) {
+        self.inbox().websocket = Some(WebSocket::default());
     }
 
     /// A broker may close while the case still sends; what matters then is what it said before.
@@ -94,7 +118,7 @@ fn read_into(mut stream: TcpStream, inbox: &(Mutex<Inbox>, Condvar)) {
         let count = stream.read(&mut chunk).unwrap_or(0);
         let mut filled = inbox.0.lock().expect("no thread panics while it holds an inbox");
         filled.closed = count == 0;
-        filled.partial.extend_from_slice(&chunk[..count]);
+        filled.take(&chunk[..count]);
         let version_5 = filled.version_5;
         while let Some(packet) = cut(&mut filled.partial, version_5) {
             filled.packets.push(packet);

@@ -8,8 +8,10 @@ use super::case::Case;
 use super::script::Step;
 
 /// Configuration for the brokers that serve cases with needs of their own. The first one serves all the rest.
-pub const BROKERS: [(&str, &str); 9] = [
+pub const BROKERS: [(&str, &str); 10] = [
     ("", ""),
+    // Goes on in the table of the listener.
+    (WEBSOCKET, "websocket = true"),
     ("maximum QoS 0", "[mqtt]\nmaximum_qos = 0"),
     ("retain off", "[mqtt]\nretain = false"),
     ("wildcard subscriptions off", "[mqtt]\nwildcard_subscriptions = false"),
@@ -25,6 +27,9 @@ pub const BROKERS: [(&str, &str); 9] = [
         concat!("[access]\nfile = \"", env!("CARGO_MANIFEST_DIR"), "/tests/data/access-read-only.toml\""),
     ),
 ];
+
+/// What cases that speak it need.
+const WEBSOCKET: &str = "a WebSocket listener";
 
 /// Needs the default configuration meets.
 const MET_BY_DEFAULT: [&str; 4] =
@@ -55,6 +60,8 @@ pub fn place(case: &Case, left_out: &[LeftOut], run_long: bool) -> Result<Place,
     if !run_long && case.sent.iter().any(|step| matches!(step, Step::Wait(time) if *time >= LONG)) {
         return Ok(Place::Skipped("waits a minute or more; VOWMQ_LONG=1 runs it".to_owned()));
     }
+    let speaks_websocket = case.sent.iter().any(|step| matches!(step, Step::Upgrade { .. }));
+    let needs = if speaks_websocket { WEBSOCKET } else { needs };
     if MET_BY_DEFAULT.contains(&needs) {
         return Ok(Place::Broker(0));
     }

@@ -10,6 +10,7 @@ use super::check::{Seen, matches};
 use super::link::{Inbox, Link};
 use super::packet::Packet;
 use super::script::{Awaited, Check, Expectation, Step, expand};
+use super::websocket;
 
 const PACKET_WITHIN: Duration = Duration::from_secs(2);
 const CLOSED_WITHIN: Duration = Duration::from_secs(3);
@@ -67,7 +68,18 @@ impl Play<'_> {
                     self.link(link)?.send(&packet);
                 }
             }
-            Step::WebSocket => return Err("WebSocket steps cannot be performed here".to_owned()),
+            Step::Upgrade { link, offer } => {
+                let link = self.link_for(link, &[])?;
+                link.speak_websocket();
+                link.send(&websocket::request(offer));
+                // Before the answer a client may not send frames (RFC 6455 section 4.1).
+                let answered = link.wait(PACKET_WITHIN, |inbox| inbox.subprotocol());
+                answered.ok_or_else(|| "the broker did not agree to WebSocket".to_owned())?;
+            }
+            Step::Frame { link, bytes, is_text } => {
+                let bytes = self.bytes(bytes)?;
+                self.link_for(link, &bytes)?.send(&websocket::frame(*is_text, &bytes));
+            }
         }
         Ok(())
     }
@@ -131,9 +143,17 @@ impl Play<'_> {
             (Awaited::SeparateCopies { kind, checks, identifiers }, [link]) => {
                 expect_copies(link, kind, checks, identifiers, &mut self.seen)
             }
-            (Awaited::WebSocket | Awaited::Closed | Awaited::Silence { .. } | Awaited::SeparateCopies { .. }, _) => {
-                Err("this cannot be awaited here".to_owned())
+            (Awaited::WebSocket { protocol }, [link]) => {
+                let selected = link.wait(PACKET_WITHIN, |inbox| inbox.subprotocol());
+                match selected {
+                    Some(selected) if selected == *protocol => Ok(()),
+                    other => Err(format!("the subprotocol {other:?} was selected")),
+                }
             }
+            (
+                Awaited::WebSocket { .. } | Awaited::Closed | Awaited::Silence { .. } | Awaited::SeparateCopies { .. },
+                _,
+            ) => Err("this cannot be awaited here".to_owned()),
         };
         result.map_err(|why| format!("{}: {why}", shortened(text)))
     }

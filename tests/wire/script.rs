@@ -23,8 +23,17 @@ pub enum Step {
     },
     Wait(Duration),
     Expect(Expectation),
-    /// Anything over WebSocket: parsed so that the file stays whole, never performed.
-    WebSocket,
+    /// A request for WebSocket that offers these subprotocols.
+    Upgrade {
+        link: String,
+        offer: String,
+    },
+    /// One WebSocket frame.
+    Frame {
+        link: String,
+        bytes: String,
+        is_text: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -53,7 +62,10 @@ pub enum Awaited {
         checks: Vec<Check>,
         identifiers: Vec<String>,
     },
-    WebSocket,
+    /// WebSocket with this subprotocol.
+    WebSocket {
+        protocol: String,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -121,7 +133,9 @@ fn parse_step(text: &str) -> Result<Step, String> {
             let bytes = bytes.strip_prefix("1..R+1 ").ok_or_else(|| format!("unknown range in `{text}`"))?.to_owned();
             Ok(Step::SendPastReceiveMaximum { link, bytes })
         }
-        ">ws-open" | ">ws-bin" | ">ws-text" => Ok(Step::WebSocket),
+        ">ws-open" => Ok(Step::Upgrade { link, offer: bytes }),
+        ">ws-bin" => Ok(Step::Frame { link, bytes, is_text: false }),
+        ">ws-text" => Ok(Step::Frame { link, bytes, is_text: true }),
         _ => Err(format!("unknown action `{how}`")),
     }
 }
@@ -136,7 +150,7 @@ pub fn parse_expectation(text: &str) -> Result<Expectation, String> {
         "none" => {
             Awaited::Silence { topic: words.iter().find_map(|word| word.strip_prefix("topic=")).map(str::to_owned) }
         }
-        "ws-open" => Awaited::WebSocket,
+        "ws-open" => Awaited::WebSocket { protocol: words.first().copied().unwrap_or_default().to_owned() },
         kind => parse_packet(kind, &words)?,
     };
     Ok(Expectation { links: links.split('|').map(str::to_owned).collect(), awaited, text: text.to_owned() })

@@ -1,0 +1,176 @@
+//! TLS of one listener: made from its files, made anew when they change, without touching connections that are there.
+use super::certificate;
+use super::reload::Reloadable;
+use crate::config::{ClientCertificate, Pair, Tls, TlsVersion};
+use crate::types::Text;
+use arc_swap::ArcSwap;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection, crypto};
+
+/// The TLS of one listener.
+pub(super) struct Guard {
+    settings: Tls,
+    current: ArcSwap<Made>,
+}
+
+struct Made {
+    config: Arc<ServerConfig>,
+    /// When the first of the certificates ends, in seconds since 1970.
+    expires_at_s: Option<i64>,
+}
+
+/// What the client and server agree to speak over TLS.
+const MQTT: &[u8] = b"mqtt";
+const HTTP: &[u8] = b"http/1.1";
+
+impl Guard {
+    pub fn open(settings: &Tls) -> Result<Self, String> {
+        let current = ArcSwap::from_pointee(make(settings)?);
+        Ok(Self { settings: settings.clone(), current })
+    }
+
+    pub fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.current.load().config.clone())
+    }
+
+    /// When the first of the certificates ends, in seconds since 1970.
+    pub fn expires_at_s(&self) -> Option<i64> {
+        self.current.load().expires_at_s
+    }
+
+    /// The name that the client's certificate proves.
+    pub fn client_name(&self, connection: &ServerConnection) -> Option<Text> {
+        let certificate = connection.peer_certificates()?.first()?;
+        certificate::name(certificate, self.settings.identity)
+    }
+
+    /// Whether a client must have shown a certificate that names it.
+    pub fn needs_name(&self) -> bool {
+        self.settings.client_certificate == ClientCertificate::Required
+    }
+}
+
+impl Reloadable for Guard {
+    fn name(&self) -> String {
+        format!("certificate {}", self.settings.certificate.display())
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let settings = &self.settings;
+        let pairs = settings.certificates.iter().flat_map(|pair| [pair.certificate.clone(), pair.key.clone()]);
+        let own = [settings.certificate.clone(), settings.key.clone()];
+        own.into_iter().chain(pairs).chain(settings.client_ca.clone()).chain(settings.crl.clone()).collect()
+    }
+
+    fn reload(&self) -> Result<bool, String> {
+        self.current.store(Arc::new(make(&self.settings)?));
+        Ok(true)
+    }
+}
+
+fn make(settings: &Tls) -> Result<Made, String> {
+    let provider = Arc::new(crypto::ring::default_provider());
+    let first = Pair { certificate: settings.certificate.clone(), key: settings.key.clone() };
+    let pairs = std::iter::once(&first).chain(&settings.certificates);
+    let keys = pairs.map(|pair| load(pair, &provider)).collect::<Result<Vec<_>, _>>()?;
+    let expires_at_s = keys.iter().filter_map(|named| certificate::expires_at_s(named.key.cert.first()?)).min();
+    let versions = match settings.version_min {
+        TlsVersion::V12 => &[&TLS13, &TLS12][..],
+        TlsVersion::V13 => &[&TLS13][..],
+    };
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(versions)
+        .map_err(|error| format!("listener.tls: {error}"))?;
+    let builder = match settings.client_certificate {
+        ClientCertificate::Off => builder.with_no_client_auth(),
+        wanted => builder.with_client_cert_verifier(verifier(settings, wanted, &provider)?),
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(Chooser { keys }));
+    config.alpn_protocols = vec![MQTT.to_vec(), HTTP.to_vec()];
+    Ok(Made { config: Arc::new(config), expires_at_s })
+}
+
+/// A file that cannot be used: what, and what to do.
+fn told(key: &str, file: &Path, what: &dyn std::fmt::Display) -> String {
+    format!("listener.tls.{key}: {}: {what}; name a PEM file that can be read", file.display())
+}
+
+fn load(pair: &Pair, provider: &CryptoProvider) -> Result<Named, String> {
+    let file = &pair.certificate;
+    let chain = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let chain = chain.map_err(|error| told("certificate", file, &error))?;
+    let Some(own) = chain.first() else {
+        return Err(told("certificate", file, &"there is no certificate in it"));
+    };
+    let names = certificate::dns_names(own);
+    let key = PrivateKeyDer::from_pem_file(&pair.key).map_err(|error| told("key", &pair.key, &error))?;
+    let key = provider.key_provider.load_private_key(key).map_err(|error| told("key", &pair.key, &error))?;
+    let key = CertifiedKey::new(chain, key);
+    match key.keys_match() {
+        Err(error) => Err(told("key", &pair.key, &format!("it is not the key of {}: {error}", file.display()))),
+        Ok(()) => Ok(Named { names, key: Arc::new(key) }),
+    }
+}
+
+fn verifier(
+    settings: &Tls,
+    wanted: ClientCertificate,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let mut roots = RootCertStore::empty();
+    let file = settings.client_ca.as_deref().ok_or("listener.tls.client_ca: missing")?;
+    let certificates = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    for root in certificates.map_err(|error| told("client_ca", file, &error))? {
+        roots.add(root).map_err(|error| told("client_ca", file, &error))?;
+    }
+    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    if let Some(file) = &settings.crl {
+        let lists = CertificateRevocationListDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let lists = lists.map_err(|error| told("crl", file, &error))?;
+        // Certificates between a client's and the root may have lists of their own, which nobody has given.
+        builder = builder.with_crls(lists).only_check_end_entity_revocation();
+    }
+    if wanted == ClientCertificate::Optional {
+        builder = builder.allow_unauthenticated();
+    }
+    builder.build().map_err(|error| told("client_ca", file, &error))
+}
+
+#[derive(Debug)]
+struct Named {
+    names: Vec<String>,
+    key: Arc<CertifiedKey>,
+}
+
+/// Chooses by the name that the client asks for; the first certificate is for all others.
+#[derive(Debug)]
+struct Chooser {
+    keys: Vec<Named>,
+}
+
+impl ResolvesServerCert for Chooser {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let asked = hello.server_name().map(str::to_lowercase);
+        let named = asked.and_then(|asked| self.keys.iter().find(|key| key.is_for(&asked)));
+        named.or(self.keys.first()).map(|named| named.key.clone())
+    }
+}
+
+impl Named {
+    fn is_for(&self, asked: &str) -> bool {
+        self.names.iter().any(|name| match name.strip_prefix("*.") {
+            // A star stands for one label.
+            Some(parent) => asked.split_once('.').is_some_and(|(_, rest)| rest == parent),
+            None => name == asked,
+        })
+    }
+}
