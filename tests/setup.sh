@@ -20,6 +20,9 @@ apt_install() {
 if ! command -v mosquitto_pub >/dev/null || ! command -v mosquitto_sub >/dev/null; then
     apt_install mosquitto-clients
 fi
+if ! command -v openssl >/dev/null; then
+    apt_install openssl
+fi
 if ! command -v strace >/dev/null; then
     apt_install strace
 fi

@@ -10,11 +10,13 @@ const HEADER_BYTES_MAX: usize = 1024;
 const LINE_BYTES_MAX: usize = 107;
 /// Before these bytes of version 2 its length is not known.
 const FIXED_BYTES: usize = 16;
+/// Enough to tell the versions, and anything else, apart.
+const SHORTEST_BYTES: usize = 12;
 
 /// Reads a header and nothing behind it. `None` is a proxy speaking for itself, as for a health check.
 pub(super) async fn read_header<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Option<SocketAddr>> {
-    let mut header = vec![0; FIXED_BYTES - 1];
-    // Shorter than the shortest header of either version.
+    // No longer than the shortest header of either version.
+    let mut header = vec![0; SHORTEST_BYTES];
     stream.read_exact(&mut header).await?;
     if header.starts_with(b"PROXY ") {
         while !header.ends_with(b"\r\n") {
@@ -24,10 +26,14 @@ pub(super) async fn read_header<S: AsyncRead + Unpin>(stream: &mut S) -> io::Res
             header.push(stream.read_u8().await?);
         }
     } else {
-        header.push(stream.read_u8().await?);
+        if !header.starts_with(v2::PROTOCOL_PREFIX) {
+            return Err(no_header());
+        }
+        header.resize(FIXED_BYTES, 0);
+        stream.read_exact(header.get_mut(SHORTEST_BYTES..).unwrap_or_default()).await?;
         let length = header.get(14..16).and_then(|bytes| bytes.try_into().ok()).map_or(0, u16::from_be_bytes);
         let whole = FIXED_BYTES + usize::from(length);
-        if !header.starts_with(v2::PROTOCOL_PREFIX) || whole > HEADER_BYTES_MAX {
+        if whole > HEADER_BYTES_MAX {
             return Err(no_header());
         }
         header.resize(whole, 0);

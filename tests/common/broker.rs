@@ -67,6 +67,20 @@ impl Broker {
         self.wait_until_ready().expect("the broker starts again");
     }
 
+    /// Sends the process a signal, such as HUP.
+    #[allow(dead_code, reason = "not every test that starts a broker signals it")]
+    pub fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status().expect("kill is there");
+        assert!(sent.success(), "the broker with process number {pid} could not be sent {name}");
+    }
+
+    /// What it has logged so far.
+    #[allow(dead_code, reason = "not every test looks at the log")]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
     fn wait_until_ready(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + READY_WITHIN;
         loop {
