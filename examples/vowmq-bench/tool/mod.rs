@@ -1,0 +1,105 @@
+//! `vowmq-bench`: load for MQTT brokers that shares a machine with the broker, and therefore costs little itself.
+mod brokers;
+mod cases;
+mod charts;
+mod checker;
+mod clock;
+mod compare;
+mod connection;
+mod engine;
+mod ledger;
+mod link;
+mod machine;
+mod place;
+mod plan;
+mod probe;
+mod problem;
+mod publisher;
+mod relay;
+mod report;
+mod run;
+mod scenario;
+mod stamp;
+mod subscriber;
+mod table;
+mod targets;
+mod wire;
+
+use clap::{Parser, Subcommand};
+use place::Place;
+use problem::Tried;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Measures MQTT brokers: rates, times, memory, and whether everything arrives as it should.
+#[derive(Debug, Parser)]
+#[command(name = "vowmq-bench")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// The VowMQ to start [default: the one cargo built in the same profile]
+    #[arg(long, global = true, value_name = "PATH")]
+    vowmq: Option<PathBuf>,
+    /// Where brokers' data goes: a directory on the disk to measure [default: beside the tool]
+    #[arg(long, global = true, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Publishers to subscribers, a topic for each pair
+    P2p(scenario::Arguments),
+    /// One publisher to many subscribers
+    FanOut(scenario::Arguments),
+    /// Many publishers to one subscriber
+    FanIn(scenario::Arguments),
+    /// Many publishers to a group that shares
+    Shared(scenario::Arguments),
+    /// One message at a time
+    RoundTrip(scenario::Arguments),
+    /// Brokers side by side
+    Compare(compare::Arguments),
+    /// Hands packets on, for the machine's limit; `compare` starts it
+    Relay {
+        #[arg(long)]
+        listen: SocketAddr,
+    },
+}
+
+/// Runs what the command line asks for.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match obey(arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether everything was as it should be.
+fn obey(arguments: Arguments) -> Tried<bool> {
+    let Arguments { command, vowmq, dir, place } = arguments;
+    // Cargo puts examples into a directory beside the programs.
+    let built = std::env::current_exe()?.parent().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
+    let vowmq = vowmq.unwrap_or_else(|| built.join("vowmq"));
+    let directory = dir.unwrap_or_else(|| built.join("bench-data"));
+    std::fs::create_dir_all(&directory)?;
+    let stage = scenario::Stage { place, vowmq, directory };
+    match command {
+        Command::P2p(arguments) => arguments.run(scenario::P2P, &stage),
+        Command::FanOut(arguments) => arguments.run(scenario::FAN_OUT, &stage),
+        Command::FanIn(arguments) => arguments.run(scenario::FAN_IN, &stage),
+        Command::Shared(arguments) => arguments.run(scenario::SHARED, &stage),
+        Command::RoundTrip(arguments) => arguments.run(scenario::ROUND_TRIP, &stage),
+        Command::Compare(arguments) => {
+            compare::compare(&arguments, &stage.place, &stage.vowmq, &stage.directory)
+        }
+        Command::Relay { listen } => relay::serve(listen).map(|()| true),
+    }
+}
