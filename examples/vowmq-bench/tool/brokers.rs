@@ -1,6 +1,6 @@
 //! The brokers under measurement, each a process of its own with settings that are as fair as they come.
-use super::problem::{Problem, Tried, Trying};
 use super::probe::Usage;
+use super::problem::{Problem, Tried, Trying};
 use std::fmt::Write;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -34,8 +34,7 @@ const START_WITHIN: Duration = Duration::from_secs(20);
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(1);
 
 impl Kind {
-    pub const ALL: [Self; 6] =
-        [Self::Vowmq, Self::Mosquitto, Self::Rumqttd, Self::Rmqttd, Self::Nats, Self::Relay];
+    pub const ALL: [Self; 6] = [Self::Vowmq, Self::Mosquitto, Self::Rumqttd, Self::Rmqttd, Self::Nats, Self::Relay];
 
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,5 +1,11 @@
-//! The cases of a comparison: one plan each, and the figure that counts.
+//! The cases of a comparison, and the figures that count.
+use super::crowd::{Churn, Idle};
+use super::offline::Offline;
 use super::plan::{Plan, Shape};
+use super::retained::Retained;
+use super::start::Start;
+use super::subscriptions::Subscriptions;
+use super::work::{Age, Loaded, Work};
 use vowmq::types::QoS;
 
 #[derive(Debug, Clone)]
@@ -7,29 +13,47 @@ pub struct Case {
     /// How it is chosen and called, such as `p2p-qos1`.
     pub name: &'static str,
     pub what: &'static str,
-    pub plan: Plan,
-    pub figure: Figure,
+    pub work: Work,
+    /// What it tells, a row of the report each.
+    pub figures: &'static [Figure],
     /// Whether it is among the few of a quick comparison.
     pub is_quick: bool,
 }
 
-/// Which figure of a run counts.
+/// One value that a case tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Figure {
-    /// Deliveries per second; more is better.
-    Rate,
-    /// Microseconds; less is better.
-    P50,
-    P99,
+pub struct Figure {
+    /// Behind the case's name, where there are several.
+    pub name: &'static str,
+    pub unit: &'static str,
+    /// Whether more is better.
+    pub is_gain: bool,
 }
 
-impl Figure {
-    pub const fn unit(self) -> &'static str {
-        match self {
-            Self::Rate => "messages/s",
-            Self::P50 => "us at p50",
-            Self::P99 => "us at p99",
-        }
+const RATE: Figure = Figure { name: "", unit: "messages/s", is_gain: true };
+const P50: Figure = Figure { name: "", unit: "us at p50", is_gain: false };
+const P99: Figure = Figure { name: "", unit: "us at p99", is_gain: false };
+pub const IDLE: &[Figure] = &[
+    Figure { name: "rate", unit: "connects/s", is_gain: true },
+    Figure { name: "memory", unit: "B/connection", is_gain: false },
+];
+pub const CHURN: &[Figure] = &[Figure { unit: "connects/s", ..RATE }];
+pub const SUBSCRIPTIONS: &[Figure] = &[
+    Figure { name: "rate", unit: "filters/s", is_gain: true },
+    Figure { name: "memory", unit: "B/filter", is_gain: false },
+];
+pub const START: &[Figure] = &[
+    Figure { name: "time", unit: "ms", is_gain: false },
+    Figure { name: "memory", unit: "MiB", is_gain: false },
+    Figure { name: "binary", unit: "MiB", is_gain: false },
+];
+pub const IN_AND_OUT: &[Figure] = &[Figure { name: "in", ..RATE }, Figure { name: "out", ..RATE }];
+pub const SET_AND_DRAIN: &[Figure] = &[Figure { name: "set", ..RATE }, Figure { name: "drain", ..RATE }];
+
+impl Case {
+    /// The name of one of its rows.
+    pub fn row(&self, figure: &Figure) -> String {
+        if figure.name.is_empty() { self.name.to_owned() } else { format!("{}-{}", self.name, figure.name) }
     }
 }
 
@@ -44,11 +68,14 @@ pub fn all() -> Vec<Case> {
     cases.extend(payloads());
     cases.extend(durable());
     cases.extend(times());
+    cases.extend(crowds());
+    cases.extend(stores());
     cases
 }
 
 fn rate(name: &'static str, what: &'static str, plan: Plan) -> Case {
-    Case { name, what, plan, figure: Figure::Rate, is_quick: false }
+    let work = Work::Load(Loaded { plan, age: None });
+    Case { name, what, work, figures: &[RATE], is_quick: false }
 }
 
 fn quick(name: &'static str, what: &'static str, plan: Plan) -> Case {
@@ -82,11 +109,8 @@ fn payloads() -> Vec<Case> {
 }
 
 fn durable() -> Vec<Case> {
-    let durable = |publishers, window, qos| Plan {
-        durable: true,
-        window,
-        ..Plan::new(Shape::P2p, publishers, publishers, qos)
-    };
+    let durable =
+        |publishers, window, qos| Plan { durable: true, window, ..Plan::new(Shape::P2p, publishers, publishers, qos) };
     let live = |publishers, window, qos| Plan { durable: false, ..durable(publishers, window, qos) };
     vec![
         quick("durable-qos1", "p2p with durable subscribers, 10 pairs, QoS 1, window 100", durable(10, 100, Q1)),
@@ -100,15 +124,42 @@ fn durable() -> Vec<Case> {
 
 fn times() -> Vec<Case> {
     let one = |qos| Plan { window: 1, ahead: 1, spins: true, ..Plan::new(Shape::P2p, 1, 1, qos) };
-    let trip = |name, what, qos| Case { figure: Figure::P50, ..rate(name, what, one(qos)) };
+    let timed = |name, what, plan, age| {
+        let figures: &[Figure] = if age == Age::P50 { &[P50] } else { &[P99] };
+        Case { work: Work::Load(Loaded { plan, age: Some(age) }), figures, ..rate(name, what, one(Q0)) }
+    };
     let paced = Plan { rate: Some(5000.0), ..Plan::new(Shape::P2p, 50, 50, Q1) };
+    let what = "5,000 messages/s over 50 pairs, QoS 1, from the time each was due";
     vec![
-        Case { is_quick: true, ..trip("round-trip-qos0", "one message at a time, QoS 0", Q0) },
-        trip("round-trip-qos1", "one message at a time, QoS 1", Q1),
-        Case {
-            figure: Figure::P99,
-            ..quick("paced-5000", "5,000 messages/s over 50 pairs, QoS 1, from the time each was due", paced)
-        },
+        Case { is_quick: true, ..timed("round-trip-qos0", "one message at a time, QoS 0", one(Q0), Age::P50) },
+        timed("round-trip-qos1", "one message at a time, QoS 1", one(Q1), Age::P50),
+        Case { is_quick: true, ..timed("paced-5000", what, paced, Age::P99) },
+    ]
+}
+
+fn other(name: &'static str, what: &'static str, work: Work, figures: &'static [Figure]) -> Case {
+    Case { name, what, work, figures, is_quick: false }
+}
+
+fn crowds() -> Vec<Case> {
+    let subscriptions = |count| Work::Subscriptions(Subscriptions { count, clients: 20 });
+    vec![
+        other("start", "to the first connection, memory then, size of the program", Work::Start(Start), START),
+        other("idle", "10,000 connections that do nothing", Work::Idle(Idle { connections: 10_000 }), IDLE),
+        other("churn", "clients that connect, are welcomed and go", Work::Churn(Churn { at_once: 64 }), CHURN),
+        other("subscriptions-100k", "one in ten with wildcards", subscriptions(100_000), SUBSCRIPTIONS),
+        other("subscriptions-1m", "one in ten with wildcards", subscriptions(1_000_000), SUBSCRIPTIONS),
+    ]
+}
+
+fn stores() -> Vec<Case> {
+    let offline = |qos| Work::Offline(Offline { sessions: 20, messages: 10_000, qos });
+    let what = "20 durable sessions that are away, 10,000 messages of 64 B for each, then back";
+    let retained = Work::Retained(Retained { topics: 100_000 });
+    vec![
+        other("offline-qos1", what, offline(Q1), IN_AND_OUT),
+        other("offline-qos2", "the same, QoS 2", offline(Q2), IN_AND_OUT),
+        other("retained-100k", "100,000 topics set at QoS 1, then one wildcard", retained, SET_AND_DRAIN),
     ]
 }
 
@@ -123,5 +174,6 @@ mod tests {
         let names: BTreeSet<_> = cases.iter().map(|case| case.name).collect();
         assert_eq!(names.len(), cases.len());
         assert!(cases.iter().any(|case| case.is_quick));
+        assert!(cases.iter().all(|case| !case.figures.is_empty()));
     }
 }

@@ -13,20 +13,20 @@ const LEFT: f64 = 130.0;
 const TOP: f64 = 44.0;
 const COLOURS: [&str; 6] = ["#0a58ca", "#8a6d3b", "#2e7d32", "#6a1b9a", "#c62828", "#9e9e9e"];
 
-/// One drawing for each case.
+/// One drawing for each figure.
 pub fn draw(directory: &Path, cases: &[Case], columns: &[Column], runs: &Runs) -> Tried<()> {
     fs::create_dir_all(directory).trying(|| format!("making {}", directory.display()))?;
-    for case in cases {
-        let bars: Vec<_> =
-            columns.iter().filter_map(|column| Some((column.name.as_str(), middle(case, column, runs)?))).collect();
-        let path = directory.join(format!("{}.svg", case.name));
-        let title = format!("{}: {}", case.name, case.figure.unit());
+    for (case, figure) in cases.iter().flat_map(|case| case.figures.iter().map(move |figure| (case, figure))) {
+        let bar = |column: &Column| Some((column.name.clone(), middle(case, figure, column, runs)?));
+        let bars: Vec<_> = columns.iter().filter_map(bar).collect();
+        let path = directory.join(format!("{}.svg", case.row(figure)));
+        let title = format!("{}: {}", case.row(figure), figure.unit);
         fs::write(&path, bar_chart(&title, case.what, &bars)).trying(|| format!("writing {}", path.display()))?;
     }
     Ok(())
 }
 
-fn bar_chart(title: &str, what: &str, bars: &[(&str, f64)]) -> String {
+fn bar_chart(title: &str, what: &str, bars: &[(String, f64)]) -> String {
     let longest = bars.iter().map(|bar| bar.1).fold(f64::MIN_POSITIVE, f64::max);
     let height = TOP + 10.0 + bars.len() as f64 * (BAR + 8.0);
     let mut out = format!(
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn the_longest_bar_is_the_largest_value() {
-        let drawing = bar_chart("a", "b", &[("one", 10.0), ("two", 20.0)]);
+        let drawing = bar_chart("a", "b", &[("one".to_owned(), 10.0), ("two".to_owned(), 20.0)]);
         assert!(drawing.contains("width=\"520.0\"") && drawing.contains("width=\"260.0\""), "{drawing}");
         assert!(drawing.ends_with("</svg>\n"));
     }

@@ -58,6 +58,14 @@ impl Faults {
         let Self { lost, doubled, disordered, damaged, refused } = *self;
         (may_lose || lost == 0) && (doubled, disordered, damaged, refused) == (0, 0, 0, 0)
     }
+
+    pub fn add(&mut self, other: Self) {
+        self.lost += other.lost;
+        self.doubled += other.doubled;
+        self.disordered += other.disordered;
+        self.damaged += other.damaged;
+        self.refused += other.refused;
+    }
 }
 
 impl std::fmt::Display for Faults {

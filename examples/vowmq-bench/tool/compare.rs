@@ -1,11 +1,11 @@
 //! Brokers side by side: the same cases in turn, several rounds, medians and ratios.
 use super::brokers::{Broker, Kind};
-use super::cases::{Case, Figure, all};
+use super::cases::{Case, all};
 use super::clock::Clock;
 use super::place::Place;
 use super::problem::{Problem, Tried};
 use super::report;
-use super::run::{Found, Length, run};
+use super::work::{Outcome, Scene};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -42,12 +42,13 @@ pub struct Arguments {
 }
 
 /// What one broker did in one case, a run each.
-pub type Runs = BTreeMap<(&'static str, String), Vec<Found>>;
+pub type Runs = BTreeMap<(&'static str, String), Vec<Outcome>>;
 
 /// One column of the comparison.
 pub struct Column {
     pub name: String,
     pub kind: Kind,
+    pub program: PathBuf,
     pub broker: Broker,
 }
 
@@ -57,33 +58,42 @@ pub fn compare(arguments: &Arguments, place: &Place, vowmq: &Path, directory: &P
     if cases.is_empty() {
         return Err(Problem::new(format!("no case begins with {}", arguments.only.join(" or "))));
     }
-    let (rounds, seconds) = if arguments.quick { (1, arguments.seconds.min(1.0)) } else { (arguments.rounds, arguments.seconds) };
+    let cpus = place.broker();
+    let (rounds, seconds) =
+        if arguments.quick { (1, arguments.seconds.min(1.0)) } else { (arguments.rounds, arguments.seconds) };
     let mut columns = start(arguments, place, vowmq, directory)?;
     place.bind_tool()?;
     let mut runs = Runs::new();
     let clock = Clock::start();
     let measured = Duration::from_secs_f64(seconds);
-    let length = Length::For { warm: measured / 3, measured };
     for round in 0..rounds {
         // Nobody is always first.
         let first = round as usize % columns.len();
         columns.rotate_left(first);
         for case in &cases {
             for column in &columns {
-                if !is_for(case, column.kind) {
+                if !case.work.is_for(column.kind) {
                     continue;
                 }
                 eprintln!("round {} of {rounds}: {} with {}", round + 1, case.name, column.name);
-                let tag = format!("{}-{round}", case.name);
-                match one(case, column, length, clock, &tag) {
-                    Ok(found) => runs.entry((case.name, column.name.clone())).or_default().push(found),
+                let scene = Scene {
+                    broker: &column.broker,
+                    program: &column.program,
+                    cpus: cpus.as_deref(),
+                    directory,
+                    clock,
+                    tag: format!("{}-{round}", case.name),
+                    measured,
+                };
+                match case.work.play(&scene) {
+                    Ok(outcome) => runs.entry((case.name, column.name.clone())).or_default().push(outcome),
                     Err(problem) => eprintln!("  failed: {problem}"),
                 }
             }
         }
         columns.rotate_right(first);
     }
-    let is_sound = report::comparison(arguments, &cases, &columns, &runs)?;
+    let is_sound = report::comparison(arguments, directory, &cases, &columns, &runs)?;
     Ok(is_sound)
 }
 
@@ -106,44 +116,16 @@ fn start(arguments: &Arguments, place: &Place, vowmq: &Path, directory: &Path) -
         }
         let Some(program) = kind.program(vowmq) else { continue };
         match Broker::start(kind, &program, cpus.as_deref(), directory) {
-            Ok(broker) => columns.push(Column { name: kind.name().to_owned(), kind, broker }),
+            Ok(broker) => columns.push(Column { name: kind.name().to_owned(), kind, program, broker }),
             Err(problem) if kind == Kind::Vowmq => return Err(problem),
             Err(problem) => eprintln!("{} is left out: {problem}", kind.name()),
         }
         if kind == Kind::Vowmq {
             for (number, program) in arguments.also.iter().enumerate() {
                 let broker = Broker::start(kind, program, cpus.as_deref(), directory)?;
-                columns.push(Column { name: format!("VowMQ {}", number + 2), kind, broker });
+                columns.push(Column { name: format!("VowMQ {}", number + 2), kind, program: program.clone(), broker });
             }
         }
     }
     if columns.is_empty() { Err(Problem::new("there is no broker to compare")) } else { Ok(columns) }
-}
-
-/// The relay knows no packet identifiers, so that QoS 2 works only between pairs.
-fn is_for(case: &Case, kind: Kind) -> bool {
-    let is_pairs = case.plan.shape == super::plan::Shape::P2p;
-    let keeps_sessions = !matches!(kind, Kind::Relay | Kind::Rmqttd | Kind::Rumqttd);
-    (kind != Kind::Relay || is_pairs || case.plan.qos != vowmq::types::QoS::ExactlyOnce)
-        && (!case.plan.durable || keeps_sessions)
-}
-
-fn one(case: &Case, column: &Column, length: Length, clock: Clock, tag: &str) -> Tried<Found> {
-    let mut plan = case.plan.clone();
-    if !column.kind.speaks_v5() {
-        plan.version = vowmq::packet::Version::V311;
-    }
-    let mut engine = plan.engine()?;
-    plan.open_subscribers(&mut engine, column.broker.address, tag, false)?;
-    plan.open_publishers(&mut engine, column.broker.address, tag)?;
-    run(&mut engine, &plan, length, clock, &column.broker.usage())
-}
-
-/// The figure that counts of one run.
-pub fn figure_of(found: &Found, figure: Figure) -> f64 {
-    match figure {
-        Figure::Rate => found.rate,
-        Figure::P50 => found.p50_us,
-        Figure::P99 => found.p99_us,
-    }
 }

@@ -252,9 +252,7 @@ impl Engine {
 
     /// Whether every publisher has sent all it may, and all is acknowledged.
     pub fn is_settled(&self) -> bool {
-        self.publishers().all(|publisher| {
-            publisher.is_settled() && (publisher.remaining == 0 || !self.is_publishing)
-        })
+        self.publishers().all(|publisher| publisher.is_settled() && (publisher.remaining == 0 || !self.is_publishing))
     }
 
     pub fn refused(&self) -> u64 {

@@ -32,18 +32,13 @@ pub struct Stream {
 const AGE_NS_MAX: u64 = 600_000_000_000;
 const DIGITS: u8 = 3;
 
-/// A histogram of ages.
-pub fn ages() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, AGE_NS_MAX, DIGITS).expect("these bounds are allowed")
-}
-
 impl Ledger {
     pub fn new(streams: u32, tallies: usize, payload_bytes: usize) -> Self {
         Self {
             tallies: std::iter::repeat_with(Tally::default).take(tallies).collect(),
             streams: vec![Stream::default(); streams as usize],
             faults: Faults::default(),
-            ages: ages(),
+            ages: Histogram::new_with_bounds(1, AGE_NS_MAX, DIGITS).expect("these bounds are allowed"),
             measured: 0..u64::MAX,
             arrivals: 0,
             arrivals_in_all: 0,

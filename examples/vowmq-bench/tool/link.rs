@@ -101,6 +101,12 @@ impl Link {
         codec::decode(frame, Some(self.version), &self.limits).trying(|| "reading the broker's packet".to_owned())
     }
 
+    /// After a DISCONNECT: until the broker has let go of the session.
+    pub fn wait_until_closed(mut self) {
+        let mut bytes = [0; READ_BYTES];
+        while matches!(self.stream.read(&mut bytes), Ok(1..)) {}
+    }
+
     fn frame(&mut self) -> Tried<BytesMut> {
         loop {
             let length = codec::frame_len(&self.input, Some(self.version), &self.limits)

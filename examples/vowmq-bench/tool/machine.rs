@@ -9,7 +9,8 @@ pub fn header() -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default();
-    let cores = field("/proc/cpuinfo", "cpu cores").unwrap_or_else(|| available_parallelism().map_or(0, usize::from).to_string());
+    let cores = field("/proc/cpuinfo", "cpu cores")
+        .unwrap_or_else(|| available_parallelism().map_or(0, usize::from).to_string());
     format!(
         "`cargo run --release --example vowmq-bench -- {}`\n\n{processor}, {cores} cores, Linux {}, load average {load} at the end\n\n",
         arguments.join(" "),

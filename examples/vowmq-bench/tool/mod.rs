@@ -1,4 +1,5 @@
 //! `vowmq-bench`: load for MQTT brokers that shares a machine with the broker, and therefore costs little itself.
+mod alone;
 mod brokers;
 mod cases;
 mod charts;
@@ -6,10 +7,13 @@ mod checker;
 mod clock;
 mod compare;
 mod connection;
+mod crowd;
+mod disk;
 mod engine;
 mod ledger;
 mod link;
 mod machine;
+mod offline;
 mod place;
 mod plan;
 mod probe;
@@ -17,20 +21,25 @@ mod problem;
 mod publisher;
 mod relay;
 mod report;
+mod retained;
 mod run;
 mod scenario;
 mod stamp;
+mod start;
 mod subscriber;
+mod subscriptions;
 mod table;
 mod targets;
 mod wire;
+mod work;
 
 use clap::{Parser, Subcommand};
 use place::Place;
 use problem::Tried;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use work::Work;
 
 /// Measures MQTT brokers: rates, times, memory, and whether everything arrives as it should.
 #[derive(Debug, Parser)]
@@ -60,6 +69,18 @@ enum Command {
     Shared(scenario::Arguments),
     /// One message at a time
     RoundTrip(scenario::Arguments),
+    /// Start, memory of a broker that does nothing, size of its program
+    Start(alone::Arguments<start::Start>),
+    /// Connections that do nothing
+    Connections(alone::Arguments<crowd::Idle>),
+    /// Clients that come and go
+    Churn(alone::Arguments<crowd::Churn>),
+    /// Many subscriptions, exact and with wildcards
+    Subscriptions(alone::Arguments<subscriptions::Subscriptions>),
+    /// Queues of durable sessions that are away
+    Offline(alone::Arguments<offline::Offline>),
+    /// Many retained messages
+    Retained(alone::Arguments<retained::Retained>),
     /// Brokers side by side
     Compare(compare::Arguments),
     /// Hands packets on, for the machine's limit; `compare` starts it
@@ -69,20 +90,11 @@ enum Command {
     },
 }
 
-/// Runs what the command line asks for.
-pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match obey(arguments) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(problem) => {
-            eprintln!("{problem}");
-            ExitCode::FAILURE
-        }
-    }
+/// Does what a command line asks for; whether everything was as it should be.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Tried<bool> {
+    obey(Arguments::parse_from(arguments))
 }
 
-/// Whether everything was as it should be.
 fn obey(arguments: Arguments) -> Tried<bool> {
     let Arguments { command, vowmq, dir, place } = arguments;
     // Cargo puts examples into a directory beside the programs.
@@ -97,9 +109,13 @@ fn obey(arguments: Arguments) -> Tried<bool> {
         Command::FanIn(arguments) => arguments.run(scenario::FAN_IN, &stage),
         Command::Shared(arguments) => arguments.run(scenario::SHARED, &stage),
         Command::RoundTrip(arguments) => arguments.run(scenario::ROUND_TRIP, &stage),
-        Command::Compare(arguments) => {
-            compare::compare(&arguments, &stage.place, &stage.vowmq, &stage.directory)
-        }
+        Command::Start(arguments) => arguments.run(Work::Start, cases::START, &stage),
+        Command::Connections(arguments) => arguments.run(Work::Idle, cases::IDLE, &stage),
+        Command::Churn(arguments) => arguments.run(Work::Churn, cases::CHURN, &stage),
+        Command::Subscriptions(arguments) => arguments.run(Work::Subscriptions, cases::SUBSCRIPTIONS, &stage),
+        Command::Offline(arguments) => arguments.run(Work::Offline, cases::IN_AND_OUT, &stage),
+        Command::Retained(arguments) => arguments.run(Work::Retained, cases::SET_AND_DRAIN, &stage),
+        Command::Compare(arguments) => compare::compare(&arguments, &stage.place, &stage.vowmq, &stage.directory),
         Command::Relay { listen } => relay::serve(listen).map(|()| true),
     }
 }

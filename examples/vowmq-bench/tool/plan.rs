@@ -6,7 +6,7 @@ use super::problem::Tried;
 use super::publisher::{Limits, Pace, Publisher};
 use super::stamp::filler;
 use super::subscriber::Subscriber;
-use super::wire::Template;
+use super::wire::{DIGITS, Template};
 use serde::Serialize;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -44,6 +44,8 @@ pub struct Plan {
     /// Whether subscribers have sessions that outlive their connections.
     pub durable: bool,
     pub retain: bool,
+    /// Each message has a topic of its own.
+    pub counts_topics: bool,
     /// Messages of each publisher.
     pub count: u32,
     /// Poll without waiting: for times of single messages.
@@ -64,6 +66,7 @@ impl Plan {
             rate: None,
             durable: false,
             retain: false,
+            counts_topics: false,
             count: u32::MAX,
             spins: false,
         }
@@ -71,12 +74,13 @@ impl Plan {
 
     fn topic(&self, tag: &str, publisher: u32) -> String {
         match self.shape {
+            Shape::P2p if self.counts_topics => format!("bench/{tag}/{publisher}/{DIGITS}"),
             Shape::P2p | Shape::FanIn | Shape::Shared => format!("bench/{tag}/{publisher}"),
             Shape::FanOut => format!("bench/{tag}/all"),
         }
     }
 
-    fn filter(&self, tag: &str, subscriber: u32) -> String {
+    pub fn filter(&self, tag: &str, subscriber: u32) -> String {
         match self.shape {
             Shape::P2p => format!("bench/{tag}/{subscriber}"),
             Shape::FanOut => format!("bench/{tag}/all"),
@@ -144,8 +148,7 @@ impl Plan {
         for number in 0..self.publishers {
             let hello = Hello { durable: false, ..self.hello(&format!("{tag}-p-{number}"), false) };
             let link = Link::open(address, &hello)?;
-            let template =
-                Template::new(&self.topic(tag, number), self.qos, self.retain, &filler, self.version);
+            let template = Template::new(&self.topic(tag, number), self.qos, self.retain, &filler, self.version);
             let publisher = Publisher::new(template, number, self.qos as u8, self.limits(), self.pace(number));
             engine.add_publisher(link, publisher)?;
         }
@@ -167,12 +170,13 @@ impl Plan {
         Pace::Scheduled { first_ns: every_ns * f64::from(publisher) / f64::from(self.publishers), every_ns }
     }
 
-    fn hello(&self, name: &str, resumes: bool) -> Hello {
+    pub fn hello(&self, name: &str, resumes: bool) -> Hello {
         Hello { name: name.to_owned(), version: self.version, resumes, durable: self.durable }
     }
 }
 
-fn subscriber_name(tag: &str, number: u32) -> String {
+/// The Client Identifier of a subscriber.
+pub fn subscriber_name(tag: &str, number: u32) -> String {
     format!("{tag}-s-{number}")
 }
 

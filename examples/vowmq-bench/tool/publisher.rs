@@ -113,8 +113,7 @@ impl Publisher {
     }
 
     fn room(&self, unsent: usize, delivered: u64) -> u32 {
-        let unsent_max =
-            if self.pace == Pace::Eager { UNSENT_BYTES_MAX } else { SCHEDULED_UNSENT_BYTES_MAX };
+        let unsent_max = if self.pace == Pace::Eager { UNSENT_BYTES_MAX } else { SCHEDULED_UNSENT_BYTES_MAX };
         let length = self.template.len();
         let by_bytes = if unsent == 0 { unsent_max / length + 1 } else { unsent_max.saturating_sub(unsent) / length };
         let mut room = self.remaining.min(u32::try_from(by_bytes).unwrap_or(u32::MAX));

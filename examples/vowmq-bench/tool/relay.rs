@@ -139,7 +139,8 @@ impl Relay {
     }
 
     fn take(&mut self, index: usize, mut input: &[u8]) -> Tried<()> {
-        while self.peer(index)?.version.is_none() || (self.peer(index)?.to.is_empty() && self.peer(index)?.back.is_none())
+        while self.peer(index)?.version.is_none()
+            || (self.peer(index)?.to.is_empty() && self.peer(index)?.back.is_none())
         {
             let Some(frame) = Frame::cut(input) else { break };
             let is_of_stream = self.open(index, &input[..frame.end], frame)?;

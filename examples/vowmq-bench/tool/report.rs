@@ -2,17 +2,27 @@
 use super::brokers::Kind;
 use super::cases::{Case, Figure};
 use super::charts;
-use super::compare::{Arguments, Column, Runs, figure_of};
+use super::compare::{Arguments, Column, Runs};
+use super::disk;
 use super::machine;
 use super::problem::{Tried, Trying};
 use super::run::Found;
 use super::table::{Table, median};
 use super::targets::{Targets, Verdict};
+use super::work::Outcome;
 use std::fs;
+use std::path::Path;
 
 /// Writes everything; whether all runs were sound.
-pub fn comparison(arguments: &Arguments, cases: &[Case], columns: &[Column], runs: &Runs) -> Tried<bool> {
+pub fn comparison(
+    arguments: &Arguments,
+    directory: &Path,
+    cases: &[Case],
+    columns: &[Column],
+    runs: &Runs,
+) -> Tried<bool> {
     let mut text = machine::header();
+    text += &disk::line(directory)?;
     text += &figures(cases, columns, runs)?;
     text += &details(cases, columns, runs);
     let faults = faults(runs);
@@ -33,13 +43,14 @@ pub fn comparison(arguments: &Arguments, cases: &[Case], columns: &[Column], run
         println!("{}", serde_json::to_string_pretty(&all).trying(|| "writing JSON".to_owned())?);
     }
     let ours = runs.iter().filter(|((_, broker), _)| broker.starts_with(Kind::Vowmq.name()));
-    Ok(ours.flat_map(|(_, found)| found).all(|found| found.is_sound))
+    Ok(ours.flat_map(|(_, outcomes)| outcomes).all(|outcome| outcome.is_sound))
 }
 
-/// The median of one case's figure with one broker.
-pub fn middle(case: &Case, column: &Column, runs: &Runs) -> Option<f64> {
-    let found = runs.get(&(case.name, column.name.clone()))?;
-    Some(median(found.iter().map(|found| figure_of(found, case.figure))))
+/// The median of one of a case's figures with one broker.
+pub fn middle(case: &Case, figure: &Figure, column: &Column, runs: &Runs) -> Option<f64> {
+    let outcomes = runs.get(&(case.name, column.name.clone()))?;
+    let at = case.figures.iter().position(|one| one == figure)?;
+    Some(median(outcomes.iter().filter_map(|outcome| outcome.values.get(at).copied())))
 }
 
 /// The main table: a row for each case, a column for each broker, ratios and targets behind.
@@ -49,15 +60,16 @@ fn figures(cases: &[Case], columns: &[Column], runs: &Runs) -> Tried<String> {
     headings.extend(columns.iter().map(|column| column.name.clone()));
     headings.extend(["to Mosquitto", "to relay", "target", ""].map(str::to_owned));
     let mut table = Table::new(headings);
-    for case in cases {
-        let of = |kind| columns.iter().find(|column| column.kind == kind).and_then(|column| middle(case, column, runs));
+    for (case, figure) in cases.iter().flat_map(|case| case.figures.iter().map(move |figure| (case, figure))) {
+        let value = |column: &Column| middle(case, figure, column, runs);
+        let of = |kind| columns.iter().find(|column| column.kind == kind).and_then(value);
         let ours = of(Kind::Vowmq);
-        let ratio = |other: Option<f64>| Some(better(case.figure, ours?, other?));
+        let ratio = |other: Option<f64>| Some(better(figure, ours?, other?));
         let (to_mosquitto, to_relay) = (ratio(of(Kind::Mosquitto)), ratio(of(Kind::Relay)));
-        let mut row = vec![case.name.to_owned(), case.figure.unit().to_owned()];
-        row.extend(columns.iter().map(|column| middle(case, column, runs).map_or_else(dash, number)));
+        let mut row = vec![case.row(figure), figure.unit.to_owned()];
+        row.extend(columns.iter().map(|column| value(column).map_or_else(dash, number)));
         row.extend([to_mosquitto, to_relay].map(|ratio| ratio.map_or_else(dash, |ratio| format!("{ratio:.2}"))));
-        let verdict = targets.judge(case.name, ours, to_mosquitto, to_relay);
+        let verdict = targets.judge(&case.row(figure), ours, to_mosquitto, to_relay);
         row.extend(verdict.as_ref().map_or_else(|| [dash(), dash()], Verdict::cells));
         table.row(row);
     }
@@ -66,23 +78,32 @@ fn figures(cases: &[Case], columns: &[Column], runs: &Runs) -> Tried<String> {
 }
 
 /// How much better ours is.
-fn better(figure: Figure, ours: f64, other: f64) -> f64 {
-    match figure {
-        Figure::Rate => ours / other,
-        Figure::P50 | Figure::P99 => other / ours,
-    }
+fn better(figure: &Figure, ours: f64, other: f64) -> f64 {
+    if figure.is_gain { ours / other } else { other / ours }
 }
 
 fn details(cases: &[Case], columns: &[Column], runs: &Runs) -> String {
     let headings = [
-        "case", "broker", "messages/s", "p50 us", "p99 us", "p99.9 us", "broker us/message", "tool us/message",
-        "RSS MiB", "lost",
+        "case",
+        "broker",
+        "messages/s",
+        "p50 us",
+        "p99 us",
+        "p99.9 us",
+        "broker us/message",
+        "tool us/message",
+        "RSS MiB",
+        "lost",
     ];
     let mut table = Table::new(headings.map(str::to_owned).to_vec());
     for case in cases {
         for column in columns {
-            let Some(found) = runs.get(&(case.name, column.name.clone())) else { continue };
-            let of = |what: fn(&Found) -> f64| median(found.iter().map(what));
+            let Some(outcomes) = runs.get(&(case.name, column.name.clone())) else { continue };
+            let found: Vec<&Found> = outcomes.iter().filter_map(|outcome| outcome.found.as_ref()).collect();
+            if found.is_empty() {
+                continue;
+            }
+            let of = |what: fn(&Found) -> f64| median(found.iter().map(|found| what(found)));
             table.row(vec![
                 case.name.to_owned(),
                 column.name.clone(),
@@ -102,9 +123,9 @@ fn details(cases: &[Case], columns: &[Column], runs: &Runs) -> String {
 }
 
 fn faults(runs: &Runs) -> String {
-    let unsound = runs.iter().flat_map(|((case, broker), found)| {
-        let unsound = found.iter().filter(|found| !found.is_sound);
-        unsound.map(move |found| format!("- {case} with {broker}: {}\n", found.faults))
+    let unsound = runs.iter().flat_map(|((case, broker), outcomes)| {
+        let unsound = outcomes.iter().filter(|outcome| !outcome.is_sound);
+        unsound.map(move |outcome: &Outcome| format!("- {case} with {broker}: {}\n", outcome.faults))
     });
     let list: String = unsound.collect();
     if list.is_empty() {
@@ -155,7 +176,8 @@ mod tests {
 
     #[test]
     fn less_time_is_better_and_more_messages_are() {
-        assert!(better(Figure::Rate, 2.0, 1.0) > 1.0);
-        assert!(better(Figure::P99, 1.0, 2.0) > 1.0);
+        let figure = |is_gain| Figure { name: "", unit: "", is_gain };
+        assert!(better(&figure(true), 2.0, 1.0) > 1.0);
+        assert!(better(&figure(false), 1.0, 2.0) > 1.0);
     }
 }

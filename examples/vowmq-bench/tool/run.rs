@@ -2,11 +2,9 @@
 use super::checker::Faults;
 use super::clock::Clock;
 use super::engine::Engine;
-use super::ledger::ages;
 use super::plan::Plan;
 use super::probe::{Usage, tool_processor_time};
 use super::problem::Tried;
-use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::time::Duration;
 use vowmq::types::QoS;
@@ -14,7 +12,10 @@ use vowmq::types::QoS;
 /// How long a run measures.
 #[derive(Debug, Clone, Copy)]
 pub enum Length {
-    For { warm: Duration, measured: Duration },
+    For {
+        warm: Duration,
+        measured: Duration,
+    },
     /// Until everything there is to send has arrived.
     UntilDone,
 }
@@ -39,8 +40,6 @@ pub struct Found {
     pub faults: Faults,
     /// Whether nothing was doubled, damaged or out of order, and nothing lost above QoS 0.
     pub is_sound: bool,
-    #[serde(skip)]
-    pub ages: Histogram<u64>,
 }
 
 /// Nothing arrives for so long: messages on their way are taken for lost, and publishers go on.
@@ -123,8 +122,6 @@ fn sum_up(engine: &Engine, plan: &Plan, elapsed: Duration, taken: (Duration, Dur
     let seconds = elapsed.as_secs_f64();
     let messages = if plan.copies() == 0 { engine.published() } else { ledger.arrivals };
     let each = |taken: Duration| taken.as_secs_f64() * 1e6 / messages.max(1) as f64;
-    let mut found_ages = ages();
-    found_ages.add(&ledger.ages).expect("both have the same bounds");
     let age = |quantile| micros(ledger.ages.value_at_quantile(quantile));
     Found {
         rate: messages as f64 / seconds,
@@ -140,7 +137,6 @@ fn sum_up(engine: &Engine, plan: &Plan, elapsed: Duration, taken: (Duration, Dur
         rss_mib: usage.resident_mib(),
         faults,
         is_sound: faults.is_sound(plan.qos == QoS::AtMostOnce),
-        ages: found_ages,
     }
 }
 

@@ -47,8 +47,8 @@ pub struct Load {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     subscribers: Option<u32>,
     /// 0, 1 or 2
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=2))]
-    pub qos: u8,
+    #[arg(long, default_value = "0", value_parser = parse_qos)]
+    qos: QoS,
     /// 3.1.1 instead of 5.0
     #[arg(long)]
     v311: bool,
@@ -135,7 +135,7 @@ impl Load {
             Shape::P2p => publishers,
             Shape::FanOut | Shape::FanIn | Shape::Shared => self.subscribers.unwrap_or(preset.subscribers),
         };
-        let qos = QoS::from_bits(self.qos).ok_or_else(|| Problem::new("--qos must be 0, 1 or 2"))?;
+        let qos = self.qos;
         let window = self.window.unwrap_or(preset.window);
         let usual = if qos == QoS::AtMostOnce || preset.spins { window } else { window.saturating_mul(10) };
         Ok(Plan {
@@ -150,6 +150,12 @@ impl Load {
             ..Plan::new(preset.shape, publishers, subscribers, qos)
         })
     }
+}
+
+/// A level from the command line.
+pub fn parse_qos(text: &str) -> Result<QoS, String> {
+    let level = text.parse().ok().and_then(QoS::from_bits);
+    level.ok_or_else(|| "must be 0, 1 or 2".to_owned())
 }
 
 impl Arguments {
