@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use vowmq::packet::Version;
 
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
@@ -59,8 +60,9 @@ impl Kind {
         }
     }
 
-    pub fn speaks_v5(self) -> bool {
-        self != Self::Nats
+    /// The newest version it speaks.
+    pub fn version(self) -> Version {
+        if self == Self::Nats { Version::V311 } else { Version::V5 }
     }
 
     /// The arguments to start it with, its conf file written to `directory`.

@@ -10,6 +10,8 @@ pub struct Ledger {
     pub faults: Faults,
     /// Ages in nanoseconds of messages that were due while it was measured.
     pub ages: Histogram<u64>,
+    /// Streams below this one count for ages.
+    pub timed: u32,
     /// The time that counts, by the tool's clock.
     pub measured: Range<u64>,
     /// Arrivals while it was measured.
@@ -39,6 +41,7 @@ impl Ledger {
             streams: vec![Stream::default(); streams as usize],
             faults: Faults::default(),
             ages: Histogram::new_with_bounds(1, AGE_NS_MAX, DIGITS).expect("these bounds are allowed"),
+            timed: streams,
             measured: 0..u64::MAX,
             arrivals: 0,
             arrivals_in_all: 0,
@@ -77,7 +80,7 @@ impl Ledger {
         if self.measured.contains(&now_ns) {
             self.arrivals += 1;
         }
-        if self.measured.contains(&stamp.at_ns) {
+        if stamp.stream < self.timed && self.measured.contains(&stamp.at_ns) {
             self.ages.saturating_record(now_ns.saturating_sub(stamp.at_ns));
         }
     }

@@ -15,6 +15,8 @@ pub struct Link {
     /// What has come and is not read yet.
     pub input: BytesMut,
     pub version: Version,
+    /// Publishes above QoS 0 that the broker takes unacknowledged.
+    pub receive_max: u16,
     limits: codec::Limits,
 }
 
@@ -61,10 +63,13 @@ impl Link {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let limits = codec::Limits { packet_bytes_max: 1 << 28, ..codec::Limits::default() };
-        let mut link = Self { stream, input: BytesMut::new(), version: hello.version, limits };
+        let mut link = Self { stream, input: BytesMut::new(), version: hello.version, receive_max: u16::MAX, limits };
         link.send(&hello.packet())?;
         match link.next()? {
-            Packet::ConnAck(connack) if connack.code == ReasonCode::Success => Ok(link),
+            Packet::ConnAck(connack) if connack.code == ReasonCode::Success => {
+                link.receive_max = connack.properties.receive_maximum.unwrap_or(u16::MAX);
+                Ok(link)
+            }
             other => Err(Problem::new(format!("instead of a welcome for {} comes {other:?}", hello.name))),
         }
     }

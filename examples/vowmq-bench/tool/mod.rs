@@ -13,7 +13,9 @@ mod engine;
 mod ledger;
 mod link;
 mod machine;
+mod neighbour;
 mod offline;
+mod overload;
 mod place;
 mod plan;
 mod probe;
@@ -28,6 +30,8 @@ mod stamp;
 mod start;
 mod subscriber;
 mod subscriptions;
+#[path = "../../../benches/vow/svg.rs"]
+mod svg;
 mod table;
 mod targets;
 mod wire;
@@ -83,6 +87,10 @@ enum Command {
     Retained(alone::Arguments<retained::Retained>),
     /// Brokers side by side
     Compare(compare::Arguments),
+    /// From a tenth to three times what a broker can do: what it delivers and how late
+    Overload(overload::Arguments),
+    /// What clients suffer from a stalled subscriber, a wide fan-out, a flood of retained messages beside them
+    Neighbour(neighbour::Arguments),
     /// Hands packets on, for the machine's limit; `compare` starts it
     Relay {
         #[arg(long)]
@@ -116,6 +124,8 @@ fn obey(arguments: Arguments) -> Tried<bool> {
         Command::Offline(arguments) => arguments.run(Work::Offline, cases::IN_AND_OUT, &stage),
         Command::Retained(arguments) => arguments.run(Work::Retained, cases::SET_AND_DRAIN, &stage),
         Command::Compare(arguments) => compare::compare(&arguments, &stage.place, &stage.vowmq, &stage.directory),
+        Command::Overload(arguments) => overload::run(&arguments, &stage),
+        Command::Neighbour(arguments) => neighbour::run(&arguments, &stage),
         Command::Relay { listen } => relay::serve(listen).map(|()| true),
     }
 }

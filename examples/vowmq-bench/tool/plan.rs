@@ -149,18 +149,20 @@ impl Plan {
             let hello = Hello { durable: false, ..self.hello(&format!("{tag}-p-{number}"), false) };
             let link = Link::open(address, &hello)?;
             let template = Template::new(&self.topic(tag, number), self.qos, self.retain, &filler, self.version);
-            let publisher = Publisher::new(template, number, self.qos as u8, self.limits(), self.pace(number));
+            let publisher =
+                Publisher::new(template, number, self.qos as u8, self.limits(link.receive_max), self.pace(number));
             engine.add_publisher(link, publisher)?;
         }
         Ok(())
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self, receive_max: u16) -> Limits {
         let copies = u64::from(self.copies());
         // Without subscribers nothing arrives, so that nothing can be waited for.
         let ahead_max = if copies == 0 || self.rate.is_some() { u64::MAX } else { u64::from(self.ahead) * copies };
         // Identifiers come round after 65,535.
         let window = if self.rate.is_some() { 60_000 } else { self.window };
+        let window = window.min(u32::from(receive_max));
         Limits { window, ahead_max, copies: copies.max(1), count: self.count }
     }
 

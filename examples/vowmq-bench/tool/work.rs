@@ -84,7 +84,7 @@ impl Scene<'_> {
     }
 
     pub fn version(&self) -> Version {
-        if self.broker.kind.speaks_v5() { Version::V5 } else { Version::V311 }
+        self.broker.kind.version()
     }
 }
 
