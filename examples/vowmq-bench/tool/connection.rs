@@ -15,6 +15,8 @@ pub struct Connection {
     pub is_blocked: bool,
 }
 
+const SENT_AT_ONCE_BYTES: usize = 32 << 10;
+
 impl Connection {
     pub fn new(link: Link) -> Tried<Self> {
         link.stream.set_read_timeout(None)?;
@@ -44,6 +46,23 @@ impl Connection {
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok((kept, true)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Sends much at once without keeping it; keeps little, for the next flush.
+    pub fn send(&mut self, bytes: &[u8]) -> Tried<()> {
+        let mut bytes = bytes;
+        if bytes.len() > SENT_AT_ONCE_BYTES && !self.is_blocked && self.unsent() == 0 {
+            match self.socket.write(bytes) {
+                Ok(written) => {
+                    bytes = &bytes[written..];
+                    self.is_blocked = !bytes.is_empty();
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_blocked = true,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.output.extend_from_slice(bytes);
+        Ok(())
     }
 
     /// Writes once.

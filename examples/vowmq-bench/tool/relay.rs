@@ -38,7 +38,6 @@ struct Peer {
 
 const LISTENER: Token = Token(usize::MAX);
 const SCRATCH_BYTES: usize = 256 << 10;
-const UNSENT_BYTES_MAX: usize = 32 << 10;
 const EVENTS_MAX: usize = 1024;
 const SHARE: &str = "$share/bench/";
 
@@ -238,10 +237,7 @@ impl Relay {
             whole += frame.end;
         }
         for at in &to {
-            let connection = &mut self.peer(*at)?.connection;
-            connection.output.extend_from_slice(&input[..whole]);
-            // Much is handed on while the processor has it at hand.
-            if connection.unsent() > UNSENT_BYTES_MAX && connection.flush().is_err() {
+            if self.peer(*at)?.connection.send(&input[..whole]).is_err() {
                 self.forget(*at);
             }
         }
