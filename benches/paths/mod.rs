@@ -13,8 +13,11 @@ use vowmq::types::{ClientId, Message, Now, PacketId, QoS, ReasonCode, SessionKey
 /// One way through the path.
 pub type Go = Box<dyn FnMut()>;
 
-/// All paths by their names. `directory` is for the log.
-pub const PATHS: [(&str, fn(&Path) -> Go); 6] = [
+/// Makes ready for a path; the log gets a directory.
+pub type Prepare = fn(&Path) -> Go;
+
+/// All paths by their names.
+pub const PATHS: [(&str, Prepare); 6] = [
     ("decode_publish", decode_publish),
     ("encode_publish", encode_publish),
     ("route", route),

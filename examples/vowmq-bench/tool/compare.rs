@@ -36,7 +36,7 @@ pub struct Arguments {
     /// Write bar charts below this directory
     #[arg(long, value_name = "DIR")]
     pub svg: Option<PathBuf>,
-    /// Print everything that was found as JSON
+    /// Print everything that was found as JSON instead
     #[arg(long)]
     pub json: bool,
 }

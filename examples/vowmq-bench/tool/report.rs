@@ -28,7 +28,9 @@ pub fn comparison(
     let faults = faults(runs);
     text += &faults;
     text += &settings(columns);
-    println!("{text}");
+    if !arguments.json {
+        println!("{text}");
+    }
     if let Some(path) = &arguments.markdown {
         fs::write(path, &text).trying(|| format!("writing {}", path.display()))?;
     }
