@@ -42,7 +42,7 @@ pub struct Limits {
 }
 
 /// Beyond it nothing is prepared until the socket has taken some.
-const UNSENT_BYTES_MAX: usize = 256 << 10;
+const UNSENT_BYTES_MAX: usize = 64 << 10;
 /// Scheduled messages wait in the tool up to here, since they are due whether or not the socket takes them.
 const SCHEDULED_UNSENT_BYTES_MAX: usize = 16 << 20;
 

@@ -21,6 +21,8 @@ struct Relay {
     scratch: Vec<u8>,
     ready: Vec<usize>,
     dirty: Vec<usize>,
+    /// Publishers that wait until their subscribers have taken what there is.
+    paused: Vec<usize>,
 }
 
 struct Peer {
@@ -38,6 +40,7 @@ struct Peer {
 
 const LISTENER: Token = Token(usize::MAX);
 const SCRATCH_BYTES: usize = 256 << 10;
+const UNSENT_BYTES_MAX: usize = 128 << 10;
 const EVENTS_MAX: usize = 1024;
 const SHARE: &str = "$share/bench/";
 
@@ -47,7 +50,8 @@ pub fn serve(address: SocketAddr) -> Tried<()> {
     let poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let scratch = vec![0; SCRATCH_BYTES];
-    let mut relay = Relay { poll, listener, peers: Vec::new(), scratch, ready: Vec::new(), dirty: Vec::new() };
+    let mut relay =
+        Relay { poll, listener, peers: Vec::new(), scratch, ready: Vec::new(), dirty: Vec::new(), paused: Vec::new() };
     let mut events = Events::with_capacity(EVENTS_MAX);
     loop {
         relay.turn(&mut events)?;
@@ -87,7 +91,18 @@ impl Relay {
                 self.forget(index);
             }
         }
+        for index in std::mem::take(&mut self.paused) {
+            let place = if self.is_ahead(index) { &mut self.paused } else { &mut self.ready };
+            place.push(index);
+        }
         Ok(())
+    }
+
+    /// Whether a subscriber of this publisher has much to take yet.
+    fn is_ahead(&self, index: usize) -> bool {
+        let peer = |index: usize| self.peers.get(index).and_then(Option::as_ref);
+        let is_full = |to: &usize| peer(*to).is_some_and(|peer| peer.connection.unsent() > UNSENT_BYTES_MAX);
+        peer(index).is_some_and(|peer| peer.to.iter().any(is_full))
     }
 
     fn accept(&mut self) -> Tried<()> {
@@ -115,6 +130,10 @@ impl Relay {
     }
 
     fn receive(&mut self, index: usize) {
+        if self.is_ahead(index) {
+            self.paused.push(index);
+            return;
+        }
         let mut scratch = std::mem::take(&mut self.scratch);
         let is_well = match self.peers.get_mut(index) {
             Some(Some(peer)) => match peer.connection.read(&mut scratch) {
