@@ -47,6 +47,13 @@ fn crowds_are_welcomed() {
 }
 
 #[test]
+fn too_much_load_and_bad_neighbours_lose_nothing() {
+    assert!(is_sound("overload --pairs 2 --seconds 0.15 --steps 20,150"));
+    let few = "--rate 200 --nuisance-rate 500 --subscribers 5";
+    assert!(is_sound(&format!("neighbour --brokers vowmq --seconds 0.2 {few}")));
+}
+
+#[test]
 fn a_comparison_names_its_cases_and_writes_its_drawings() {
     let directory = tempfile::tempdir().expect("a directory for the report");
     let (markdown, svg) = (directory.path().join("report.md"), directory.path().join("svg"));
