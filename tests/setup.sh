@@ -26,6 +26,10 @@ fi
 if ! command -v strace >/dev/null; then
     apt_install strace
 fi
+if ! command -v valgrind >/dev/null; then
+    # Only the count of instructions needs it, and says so when it is not there.
+    apt_install valgrind || echo "valgrind could not be installed: instructions are not counted" >&2
+fi
 if ! command -v mkfs.ext4 >/dev/null; then
     apt_install e2fsprogs
 fi

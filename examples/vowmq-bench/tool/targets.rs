@@ -1,0 +1,100 @@
+//! What a case ought to reach, from examples/vowmq-bench/targets.toml.
+use super::problem::{Tried, Trying};
+use super::report::number;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Targets(BTreeMap<String, Target>);
+
+/// Bounds for one case; any of them may be left out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Target {
+    /// The figure itself must be at least or at most this.
+    at_least: Option<f64>,
+    at_most: Option<f64>,
+    /// How much better than the other; see the ratios of the report.
+    to_mosquitto: Option<f64>,
+    to_relay: Option<f64>,
+}
+
+/// A target, and whether it is met.
+pub struct Verdict {
+    text: String,
+    is_met: Option<bool>,
+}
+
+impl Targets {
+    pub fn read() -> Tried<Self> {
+        toml::from_str(include_str!("../targets.toml")).trying(|| "examples/vowmq-bench/targets.toml".to_owned())
+    }
+
+    /// Judges a case that has a target.
+    pub fn judge(
+        &self,
+        case: &str,
+        ours: Option<f64>,
+        to_mosquitto: Option<f64>,
+        to_relay: Option<f64>,
+    ) -> Option<Verdict> {
+        let target = self.0.get(case)?;
+        let rows = [
+            (target.at_least, ours, "at least ", 1.0),
+            (target.at_most, ours, "at most ", -1.0),
+            (target.to_mosquitto, to_mosquitto, "Mosquitto x ", 1.0),
+            (target.to_relay, to_relay, "relay x ", 1.0),
+        ];
+        let mut texts = Vec::new();
+        let mut is_met = Some(true);
+        for (bound, value, text, sign) in rows {
+            let Some(bound) = bound else { continue };
+            texts.push(format!("{text}{}", number(bound)));
+            // What could not be measured is neither met nor missed.
+            is_met = match (is_met, value) {
+                (Some(is_met), Some(value)) => Some(is_met && value * sign >= bound * sign),
+                (None, _) | (_, None) => None,
+            };
+        }
+        Some(Verdict { text: texts.join(", "), is_met })
+    }
+}
+
+impl Verdict {
+    pub fn cells(&self) -> [String; 2] {
+        let met = match self.is_met {
+            Some(true) => "met",
+            Some(false) => "missed",
+            None => "not measured",
+        };
+        [self.text.clone(), met.to_owned()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(target: &str, ours: f64, to_mosquitto: Option<f64>) -> [String; 2] {
+        let targets: Targets = toml::from_str(&format!("[a]\n{target}")).expect("a table of targets");
+        targets.judge("a", Some(ours), to_mosquitto, None).expect("there is a target").cells()
+    }
+
+    #[test]
+    fn bounds_are_met_missed_or_not_measured() {
+        assert_eq!(judged("at_least = 5", 5.0, None), ["at least 5.0", "met"]);
+        assert_eq!(judged("at_most = 5", 5.1, None), ["at most 5.0", "missed"]);
+        assert_eq!(judged("at_most = 5\nto_mosquitto = 2", 4.0, Some(1.9))[1], "missed");
+        assert_eq!(judged("to_mosquitto = 2", 4.0, None)[1], "not measured");
+    }
+
+    #[test]
+    fn the_file_names_cases_that_exist() {
+        let cases = super::super::cases::all();
+        let names: Vec<_> = cases.iter().flat_map(|case| case.figures.iter().map(|figure| case.row(figure))).collect();
+        for name in Targets::read().expect("the file is as it should be").0.keys() {
+            assert!(names.contains(name), "{name}");
+        }
+    }
+}
