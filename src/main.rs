@@ -5,8 +5,11 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
+use vowmq::clock::Clock;
 use vowmq::config::{Config, LogFormat, Mistake, Sources};
 use vowmq::data;
+use vowmq::identity::command::Passwd;
+use vowmq::identity::{self, Authenticators};
 
 /// VowMQ: an MQTT 3.1.1 and 5.0 broker whose acknowledgements are vows.
 #[derive(Debug, Parser)]
@@ -44,6 +47,8 @@ struct Arguments {
 enum Command {
     /// Look for mistakes in the configuration and print the settings in force
     Check,
+    /// Add, change and remove the users of a password file
+    Passwd(Passwd),
     /// Look at the data directory, or repair it
     Data {
         #[command(subcommand)]
@@ -56,14 +61,14 @@ const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let config = match Config::load(&sources(&arguments)) {
-        Ok(config) => config,
-        Err(mistakes) => return tell(&mistakes),
-    };
-    match arguments.command {
-        Some(Command::Check) => check(&config),
-        Some(Command::Data { command }) => data::run(&command, &config),
-        None => serve(config),
+    let config = Config::load(&sources(&arguments));
+    match (arguments.command, config) {
+        // It names its file itself.
+        (Some(Command::Passwd(passwd)), _) => identity::command::run(&passwd),
+        (_, Err(mistakes)) => tell(&mistakes),
+        (Some(Command::Check), Ok(config)) => check(&config),
+        (Some(Command::Data { command }), Ok(config)) => data::run(&command, &config),
+        (None, Ok(config)) => serve(config),
     }
 }
 
@@ -95,6 +100,10 @@ fn check(config: &Config) -> ExitCode {
     print!("{}", config.to_toml());
     for warning in config.warnings() {
         eprintln!("vowmq: warning: {warning}");
+    }
+    if let Err(error) = Authenticators::load(config, Clock::start()) {
+        eprintln!("vowmq: {error}");
+        return ExitCode::from(EXIT_USAGE);
     }
     ExitCode::SUCCESS
 }

@@ -57,7 +57,7 @@ fn wrong_files_are_told_with_place_fault_and_fix() {
         ("[[listener]]\nadress = \"127.0.0.1:1883\"", "listener.adress: unknown key; did you mean listener.address?"),
         (
             "[[listener]]\naddress = \"0.0.0.0:1883\"\nallow_anonymous = true",
-            "listener.allow_anonymous: 0.0.0.0:1883 would let anybody in from anywhere; listen on 127.0.0.1 or [::1]; public listeners need authentication, which is not there yet",
+            "listener.allow_anonymous: 0.0.0.0:1883 would let anybody in from anywhere; listen on 127.0.0.1 or [::1], or set it to false and write an [[authenticator]]",
         ),
         (
             "[[listener]]\naddress = \"127.0.0.1:1\"\n[[listener]]\naddress = \"127.0.0.1:1\"",

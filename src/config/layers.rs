@@ -2,7 +2,7 @@
 //!
 //! The layers are laid over each other by the `config` crate. Before that every key of every layer is tried alone on
 //! top of the defaults, so that each mistake is found at once and told with where it stands.
-use super::{Config, Listener, Mistake, QueueFilter};
+use super::{Authenticator, Config, Listener, Mistake, QueueFilter};
 use config::{File, FileFormat};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -125,7 +125,7 @@ impl Setting {
             let Some(address) = self.value.as_str().and_then(|text| text.parse::<SocketAddr>().ok()) else {
                 return told("listen", format!("{} is no address", self.value), "write e.g. 127.0.0.1:1883".into());
             };
-            let listener = Listener { address, allow_anonymous: address.ip().is_loopback() };
+            let listener = Listener { address, allow_anonymous: address.ip().is_loopback(), authenticators: None };
             self.value = Value::Array(vec![Value::try_from(listener).expect("a listener is a plain table")]);
             self.key = "listener".to_owned();
             return None;
@@ -140,9 +140,12 @@ impl Setting {
         if let (Value::Array(entries), "queue.filter") = (&self.value, self.key.as_str()) {
             return entries.iter().find_map(QueueFilter::misfit).and_then(|(key, what, fix)| told(&key, what, fix));
         }
-        if self.key == "queue.filter" {
-            let fix = "write [[queue.filter]] above its settings";
-            return told(&self.key, format!("{} is not a list of tables", self.value), fix.into());
+        if let (Value::Array(entries), "authenticator") = (&self.value, self.key.as_str()) {
+            return entries.iter().find_map(Authenticator::misfit).and_then(|(key, what, fix)| told(&key, what, fix));
+        }
+        if self.key == "queue.filter" || self.key == "authenticator" {
+            let fix = format!("write [[{}]] above its settings", self.key);
+            return told(&self.key, format!("{} is not a list of tables", self.value), fix);
         }
         let mut table = Table::try_from(Config::default()).expect("settings are plain tables");
         put(&mut table, &self.key, self.value.clone());
@@ -163,12 +166,17 @@ impl Setting {
         let Value::Table(table) = listener else {
             return told("listener".into(), "not a table".into(), "write [[listener]] above its settings".into());
         };
-        const KNOWN: [&str; 2] = ["address", "allow_anonymous"];
+        const KNOWN: [&str; 3] = ["address", "allow_anonymous", "authenticators"];
         if let Some(unknown) = table.keys().find(|key| !KNOWN.contains(&key.as_str())) {
             let known = KNOWN.map(|key| (format!("listener.{key}"), Value::Boolean(true)));
             let key = format!("listener.{unknown}");
             let fix = nearest(&key, &known);
             return told(key, "unknown key".into(), fix);
+        }
+        let is_list = |value: &Value| value.clone().try_into::<Vec<String>>().is_ok();
+        if let Some(value) = table.get("authenticators").filter(|value| !is_list(value)) {
+            let fix = "write e.g. authenticators = [\"staff\", \"devices\"]";
+            return told("listener.authenticators".into(), format!("{value} is no list of names"), fix.into());
         }
         if listener.clone().try_into::<Listener>().is_err() {
             let key = if table.get("allow_anonymous").is_some_and(|value| !value.is_bool()) {
@@ -196,7 +204,7 @@ fn known_keys() -> Vec<(String, Value)> {
 }
 
 /// What is wrong with a value that is not of its default's kind.
-fn misfit(value: &Value, default: &Value) -> String {
+pub(super) fn misfit(value: &Value, default: &Value) -> String {
     let kind = match (default, value) {
         (Value::Integer(_), Value::Integer(_)) => "is out of range",
         (Value::Integer(_), _) => "is not a whole number",
@@ -214,7 +222,7 @@ fn choices(message: &str) -> Option<String> {
     choices.starts_with('`').then(|| format!("choose {}", choices.replace('`', "")))
 }
 
-fn nearest(key: &str, known: &[(String, Value)]) -> String {
+pub(super) fn nearest(key: &str, known: &[(String, Value)]) -> String {
     let likeness = |other: &str| strsim::jaro_winkler(key, other);
     let best = known.iter().max_by(|(a, _), (b, _)| likeness(a).total_cmp(&likeness(b)));
     match best {

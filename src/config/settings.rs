@@ -1,5 +1,5 @@
 //! The settings themselves, with their defaults.
-use super::QueueFilter;
+use super::{Authentication, Authenticator, QueueFilter};
 use crate::types::TopicName;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -21,6 +21,10 @@ pub struct Config {
     pub queue: Queue,
     pub storage: Storage,
     pub sys: Sys,
+    pub authentication: Authentication,
+    /// In the order in which they are asked.
+    #[serde(rename = "authenticator")]
+    pub authenticators: Vec<Authenticator>,
     #[serde(rename = "listener")]
     pub listeners: Vec<Listener>,
 }
@@ -38,6 +42,8 @@ impl Default for Config {
             queue: Queue::default(),
             storage: Storage::default(),
             sys: Sys::default(),
+            authentication: Authentication::default(),
+            authenticators: Vec::new(),
             listeners: Listener::built_in(),
         }
     }
@@ -48,13 +54,16 @@ pub struct Listener {
     pub address: SocketAddr,
     #[serde(default)]
     pub allow_anonymous: bool,
+    /// The names of the authenticators that are asked here, in this order; without it all are, in theirs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authenticators: Option<Vec<String>>,
 }
 
 impl Listener {
     /// Without any listener in the configuration the broker is there for this machine only.
     pub fn built_in() -> Vec<Self> {
         let here = [SocketAddr::from((Ipv4Addr::LOCALHOST, 1883)), SocketAddr::from((Ipv6Addr::LOCALHOST, 1883))];
-        here.into_iter().map(|address| Self { address, allow_anonymous: true }).collect()
+        here.into_iter().map(|address| Self { address, allow_anonymous: true, authenticators: None }).collect()
     }
 }
 
@@ -312,6 +321,8 @@ impl Config {
             ("limits.write_buffer_bytes_max", limits.write_buffer_bytes_max, 1024, 1 << 40),
             ("mqtt.maximum_qos", usize::from(self.mqtt.maximum_qos), 0, 2),
             ("worker_threads", self.worker_threads, 0, 1024),
+            ("authentication.threads", self.authentication.threads, 1, 1024),
+            ("authentication.queued_logins_max", self.authentication.queued_logins_max, 1, 1_000_000),
         ] {
             if value < least || value > most {
                 fault(key, format!("{value} is out of range"), &format!("choose a value from {least} to {most}"));
@@ -347,22 +358,28 @@ impl Config {
             }
             if listener.allow_anonymous && !listener.address.ip().is_loopback() {
                 let what = format!("{} would let anybody in from anywhere", listener.address);
-                let fix = "listen on 127.0.0.1 or [::1]; public listeners need authentication, which is not there yet";
+                let fix = "listen on 127.0.0.1 or [::1], or set it to false and write an [[authenticator]]";
                 fault("listener.allow_anonymous", what, fix);
             }
         }
         faults.extend(self.queue.dead_letter_fault());
         faults.extend(super::filters::faults(&self.queue.filters, self.queue.on_full));
+        faults.extend(super::authenticators::faults(&self.authenticators, &self.listeners));
         faults
     }
 
     /// What is allowed, but is hardly meant.
     pub fn warnings(&self) -> Vec<String> {
-        let closed = self.listeners.iter().filter(|listener| !listener.allow_anonymous);
+        let asks_nobody = |listener: &&Listener| match &listener.authenticators {
+            Some(names) => names.is_empty(),
+            None => self.authenticators.is_empty(),
+        };
+        let closed = self.listeners.iter().filter(|listener| !listener.allow_anonymous).filter(asks_nobody);
         let warn = |listener: &Listener| {
             let address = listener.address;
             format!(
-                "listener.allow_anonymous: {address} refuses every client, as there is no authentication yet; set it to true"
+                "listener.authenticators: {address} refuses every client, as it has no authenticator; write an \
+                 [[authenticator]], or set allow_anonymous to true"
             )
         };
         // What fits in half a file of the log.
@@ -372,6 +389,6 @@ impl Config {
             let bytes = self.limits.packet_bytes_max;
             format!("limits.packet_bytes_max: of {bytes} bytes only messages up to {stored_bytes_max} can be stored; larger ones are refused where they would be")
         });
-        closed.map(warn).chain(too_large).collect()
+        closed.map(warn).chain(too_large).chain(super::authenticators::warnings(&self.authenticators)).collect()
     }
 }

@@ -7,6 +7,7 @@ mod engine;
 mod link;
 mod opening;
 mod peer;
+mod proving;
 mod settings;
 mod timers;
 
@@ -14,6 +15,7 @@ use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::codec;
 use crate::config::Config;
+use crate::identity::Authenticators;
 use crate::session::Close;
 use admission::{Admission, Pass};
 use connection::Connection;
@@ -32,6 +34,8 @@ pub enum ServerError {
     #[error("listener.address: {address}: {source}; stop the other program or choose another address")]
     Bind { address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
+    Identity(#[from] crate::identity::IdentityError),
+    #[error(transparent)]
     Store(#[from] crate::store::StoreError),
 }
 
@@ -48,8 +52,9 @@ pub(crate) struct Shared {
 /// Runs the broker until `shutdown` resolves: then it stops accepting, tells its clients, and returns.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
     // Bound first, so that a port in use is told before any data is touched; listening once the routes are there.
-    let bound = bind_listeners(&config)?;
     let clock = Clock::start();
+    let authenticators = Authenticators::load(&config, clock)?;
+    let bound = bind_listeners(&config, &authenticators)?;
     let (broker, engine) = engine::start(&config, clock)?;
     let shared = Arc::new(Shared {
         broker,
@@ -81,13 +86,18 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
 }
 
 /// Binds every listener, but for one of this machine's own IPv6 address where there is no IPv6.
-fn bind_listeners(config: &Config) -> Result<Vec<(SocketAddr, Socket, Arc<Entrance>)>, ServerError> {
+fn bind_listeners(
+    config: &Config,
+    authenticators: &Authenticators,
+) -> Result<Vec<(SocketAddr, Socket, Arc<Entrance>)>, ServerError> {
     let mut opened = Vec::new();
     for listener in &config.listeners {
         match bind(listener.address) {
             Ok(socket) => {
                 let (name, allow_anonymous) = (listener.address.to_string(), listener.allow_anonymous);
-                opened.push((listener.address, socket, Arc::new(Entrance { name, allow_anonymous })));
+                let authenticators = authenticators.chain(listener.authenticators.as_deref());
+                let entrance = Entrance { name, allow_anonymous, authenticators };
+                opened.push((listener.address, socket, Arc::new(entrance)));
             }
             Err(ServerError::Bind { address, source }) if is_without_ipv6(address, &source) && !opened.is_empty() => {
                 tracing::warn!(%address, "this machine has no IPv6, so that this listener is left out");

@@ -1,16 +1,19 @@
 //! Who is at the other end of a connection, as far as its transport tells.
+use crate::identity::Chain;
 use crate::types::{Identity, Text};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The rules of the listener that a connection came through.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Entrance {
     /// As the configuration names it.
     pub name: String,
     /// Whether a client that gives no proof of who it is is let in.
     pub allow_anonymous: bool,
+    /// Who is asked who a client is.
+    pub authenticators: Chain,
 }
 
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! Acknowledgements that may not leave before what they promise is durable, in the order their packets came.
 use super::{Outcome, Turn};
-use crate::packet::{Ack, Packet, SubAck, UnsubAck};
+use crate::packet::{Ack, ConnAck, Packet, SubAck, UnsubAck};
 use crate::types::{CommitSeq, PacketId, ReasonCode};
 use std::collections::VecDeque;
 
@@ -59,6 +59,14 @@ impl Gate {
     pub fn postpone(&mut self, seq: CommitSeq) {
         if let Some(last) = self.held.back_mut() {
             last.wait = Wait::Commit(seq);
+        }
+    }
+
+    /// The CONNACK, if it has not left.
+    pub fn connack(&mut self) -> Option<&mut ConnAck> {
+        match &mut self.held.front_mut()?.response {
+            Response::Packet(Packet::ConnAck(connack)) => Some(connack),
+            _ => None,
         }
     }
 

@@ -1,5 +1,5 @@
 //! What one batch of input asks of the world.
-use super::{Close, Dropped, OutgoingPublish, Released};
+use super::{AuthenticationStep, Close, Dropped, OutgoingPublish, Released};
 use crate::packet::{Packet, PublishQoS, SubscriptionOptions};
 use crate::types::{Message, PacketId, ReasonCode, TopicFilter};
 
@@ -18,6 +18,8 @@ pub struct Turn {
     pub dropped: Vec<Dropped>,
     /// Deliveries on the store's shelf that made room for newer ones.
     pub dropped_unseen: u64,
+    /// A step of a re-authentication that has to be checked.
+    pub authentication: Option<AuthenticationStep>,
     /// The network connection is to be closed, after `send` has been written.
     pub close: Option<Close>,
 }
