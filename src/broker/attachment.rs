@@ -1,6 +1,8 @@
 //! One connection's hold on its session: everything about it but the socket.
 //!
 //! The server feeds packets, time and wake-ups in, and writes what gathers in [`Attachment::output`].
+mod authentication;
+
 use super::access::Subject;
 use super::committer::Batch;
 use super::loads::{Load, shelved};
@@ -9,10 +11,7 @@ use super::slot::{Collected, Place, wake_all};
 use super::{Broker, Origin, Publisher, Slot};
 use crate::packet::{Packet, PublishQoS, Version};
 use crate::routing::Subscription;
-use crate::session::{
-    Ask, AuthenticationStep, Cause, Close, Ended, Outcome, Outgoing, Publication, Released, Session, Subscribing, Turn,
-    Verdict,
-};
+use crate::session::{Ask, Cause, Close, Ended, Outcome, Outgoing, Publication, Released, Session, Subscribing, Turn};
 use crate::store::Record;
 use crate::types::{CommitSeq, Identity, Now, QoS, ReasonCode, TopicFilter, TopicName, Violation};
 use std::collections::VecDeque;
@@ -176,33 +175,12 @@ impl Attachment {
             self.session.excuse_silence(now);
         }
         self.session.handle_timeout(now, &mut self.turn);
-        if self.proof_ends().is_some_and(|end| end <= now) {
-            self.turn.close(Close::ProofExpired);
-        }
+        self.end_with_proof(now);
     }
 
     pub fn next_timeout(&self) -> Option<Now> {
         let (timeout, end) = (self.session.next_timeout(), self.proof_ends());
         timeout.into_iter().chain(end).min()
-    }
-
-    /// When what proved who the client is counts no more.
-    fn proof_ends(&self) -> Option<Now> {
-        self.identity.expires_at_ms.map(Now::from_millis)
-    }
-
-    /// Who the client has proved to be.
-    pub fn identity(&self) -> &Arc<Identity> {
-        &self.identity
-    }
-
-    /// A step of a re-authentication that the last packets asked for. Its verdict is awaited.
-    pub fn take_authentication(&mut self) -> Option<AuthenticationStep> {
-        self.turn.authentication.take()
-    }
-
-    pub fn handle_verdict(&mut self, verdict: Verdict) {
-        self.session.handle_verdict(verdict, &mut self.turn);
     }
 
     /// Lets the retained messages of new subscriptions follow, a page at a time, as the client takes them. False if

@@ -144,10 +144,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             Packet::Auth(auth) => Ok(auth.data.unwrap_or_default()),
             Packet::Disconnect(_) => Err(Refusal::Gone),
-            // [MQTT-3.1.2-30]: without a word, as DISCONNECT may not come before CONNACK [MQTT-3.14.0-1].
+            // [MQTT-3.1.2-30]
             _ => {
-                let why = "in an authentication before CONNACK only AUTH and DISCONNECT may come";
-                Err(Refusal::Refused(Violation::protocol("MQTT-3.1.2-30", why), None))
+                let why = "before the end of an authentication only AUTH and DISCONNECT may come";
+                Err(refuse(Violation::protocol("MQTT-3.1.2-30", why)))
             }
         }
     }

@@ -8,7 +8,7 @@ use super::case::Case;
 use super::script::Step;
 
 /// Configuration for the brokers that serve cases with needs of their own. The first one serves all the rest.
-pub const BROKERS: [(&str, &str); 7] = [
+pub const BROKERS: [(&str, &str); 8] = [
     ("", ""),
     ("maximum QoS 0", "[mqtt]\nmaximum_qos = 0"),
     ("retain off", "[mqtt]\nretain = false"),
@@ -16,7 +16,14 @@ pub const BROKERS: [(&str, &str); 7] = [
     ("subscription identifiers off", "[mqtt]\nsubscription_identifiers = false"),
     ("shared subscriptions off", "[mqtt]\nshared_subscriptions = false"),
     ("maximum packet size 1024", "[limits]\npacket_bytes_max = 1024"),
+    ("SCRAM-SHA-256 with user \"user\"", SCRAM),
 ];
+
+const SCRAM: &str = concat!(
+    "[[authenticator]]\nname = \"wire\"\nkind = \"scram\"\nfile = \"",
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/data/scram-users\""
+);
 
 /// Needs the default configuration meets.
 const MET_BY_DEFAULT: [&str; 4] =
