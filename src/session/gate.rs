@@ -64,10 +64,8 @@ impl Gate {
 
     /// The CONNACK, if it has not left.
     pub fn connack(&mut self) -> Option<&mut ConnAck> {
-        match &mut self.held.front_mut()?.response {
-            Response::Packet(Packet::ConnAck(connack)) => Some(connack),
-            _ => None,
-        }
+        let Response::Packet(Packet::ConnAck(connack)) = &mut self.held.front_mut()?.response else { return None };
+        Some(connack)
     }
 
     /// Sends a response that depends on nothing new, but not ahead of those before it.

@@ -1,4 +1,5 @@
 //! Transcripts of sessions and their broker without sockets, disks or clocks: packets in, packets out.
+mod authentication;
 mod dead_letters;
 mod deliveries;
 mod durable;

@@ -95,7 +95,11 @@ fn tokens_of_every_algorithm_are_taken_with_the_right_key_only() {
         let last = forged.len() - 6;
         forged[last] = if forged[last] == b'A' { b'B' } else { b'A' };
         let forged = String::from_utf8(forged).expect("ASCII");
-        assert_eq!(judge(&settings(algorithm), &keys, &forged, None), Judgement::Denied(Denial::Token), "{algorithm:?}");
+        assert_eq!(
+            judge(&settings(algorithm), &keys, &forged, None),
+            Judgement::Denied(Denial::Token),
+            "{algorithm:?}"
+        );
     }
 }
 
