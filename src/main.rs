@@ -134,8 +134,10 @@ fn serve(config: Config) -> ExitCode {
 }
 
 fn start_logging(config: &Config) {
-    // What goes on inside the database is not for operators, unless they ask for it by name.
-    let filter = EnvFilter::new(format!("fjall=warn,lsm_tree=warn,{}", config.log.level));
+    // What goes on inside the database is not for operators, unless they ask for it by name. What is sent to a web
+    // service, and comes from it, holds secrets.
+    let quiet = "fjall=warn,lsm_tree=warn,ureq=warn,ureq_proto=warn,rustls=warn";
+    let filter = EnvFilter::new(format!("{quiet},{}", config.log.level));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     match config.log.format {
         LogFormat::Json => builder.json().init(),

@@ -59,6 +59,8 @@ fn validation(settings: &config::Jwt) -> Validation {
     let mut validation = Validation::new(keys::algorithm(settings.algorithm));
     validation.leeway = settings.leeway_s;
     validation.validate_nbf = true;
+    // RFC 7519 section 4.1.4: in the second of `exp` it is over.
+    validation.reject_tokens_expiring_in_less_than = 1;
     validation.validate_aud = !settings.audiences.is_empty();
     let mut required = Vec::new();
     if settings.expiry_required {
