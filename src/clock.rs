@@ -33,3 +33,10 @@ fn millis(duration: Duration) -> u64 {
 pub fn seed() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }
+
+/// Bytes that nobody can guess, for salts and nonces.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("an operating system that has started can give random bytes");
+    bytes
+}

@@ -12,6 +12,7 @@ pub mod codec;
 pub mod config;
 pub mod data;
 pub mod dump;
+pub mod identity;
 pub mod packet;
 pub mod routing;
 pub mod server;

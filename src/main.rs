@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 use vowmq::broker::AccessFile;
+use vowmq::clock::Clock;
 use vowmq::config::{Config, LogFormat, Mistake, Sources};
+use vowmq::identity::command::Passwd;
+use vowmq::identity::{self, Authenticators};
 use vowmq::{certs, data, trial};
 
 /// Messages are made on one thread and dropped on another all the time, which this allocator is made for.
@@ -59,6 +62,8 @@ enum Command {
     },
     /// Make certificates to try TLS with: a CA, a server and clients
     Certs(certs::Arguments),
+    /// Add, change and remove the users of a password file
+    Passwd(Passwd),
     /// Look at the data directory, or repair it
     Data {
         #[command(subcommand)]
@@ -71,16 +76,16 @@ const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let config = match Config::load(&sources(&arguments)) {
-        Ok(config) => config,
-        Err(mistakes) => return tell(&mistakes),
-    };
-    match arguments.command {
-        Some(Command::Check) => check(&config),
-        Some(Command::Access { command }) => trial::run(&command, &config),
-        Some(Command::Certs(arguments)) => certs::run(&arguments),
-        Some(Command::Data { command }) => data::run(&command, &config),
-        None => serve(config),
+    let config = Config::load(&sources(&arguments));
+    match (arguments.command, config) {
+        // They need no configuration.
+        (Some(Command::Passwd(passwd)), _) => identity::command::run(&passwd),
+        (Some(Command::Certs(arguments)), _) => certs::run(&arguments),
+        (_, Err(mistakes)) => tell(&mistakes),
+        (Some(Command::Check), Ok(config)) => check(&config),
+        (Some(Command::Access { command }), Ok(config)) => trial::run(&command, &config),
+        (Some(Command::Data { command }), Ok(config)) => data::run(&command, &config),
+        (None, Ok(config)) => serve(config),
     }
 }
 
@@ -117,6 +122,10 @@ fn check(config: &Config) -> ExitCode {
     for warning in config.warnings() {
         eprintln!("vowmq: warning: {warning}");
     }
+    if let Err(error) = Authenticators::load(config, Clock::start()) {
+        eprintln!("vowmq: {error}");
+        return ExitCode::from(EXIT_USAGE);
+    }
     ExitCode::SUCCESS
 }
 
@@ -146,8 +155,10 @@ fn serve(config: Config) -> ExitCode {
 }
 
 fn start_logging(config: &Config) {
-    // What goes on inside the database is not for operators, unless they ask for it by name.
-    let filter = EnvFilter::new(format!("fjall=warn,lsm_tree=warn,{}", config.log.level));
+    // What goes on inside the database is not for operators, unless they ask for it by name. What is sent to a web
+    // service, and comes from it, holds secrets.
+    let quiet = "fjall=warn,lsm_tree=warn,ureq=warn,ureq_proto=warn,rustls=warn";
+    let filter = EnvFilter::new(format!("{quiet},{}", config.log.level));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     match config.log.format {
         LogFormat::Json => builder.json().init(),

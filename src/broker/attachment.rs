@@ -1,6 +1,7 @@
 //! One connection's hold on its session: everything about it but the socket.
 //!
 //! The server feeds packets, time and wake-ups in, and writes what gathers in [`Attachment::output`].
+mod authentication;
 mod review;
 mod subscribing;
 
@@ -184,10 +185,12 @@ impl Attachment {
             self.session.excuse_silence(now);
         }
         self.session.handle_timeout(now, &mut self.turn);
+        self.end_with_proof(now);
     }
 
     pub fn next_timeout(&self) -> Option<Now> {
-        self.session.next_timeout()
+        let (timeout, end) = (self.session.next_timeout(), self.proof_ends());
+        timeout.into_iter().chain(end).min()
     }
 
     /// Lets the retained messages of new subscriptions follow, a page at a time, as the client takes them. False if

@@ -49,6 +49,28 @@ counters! {
     connect_timeouts: "connections/refused/connect_timeout",
     /// CONNECT was refused: malformed, not allowed, or beyond a limit.
     connects_refused: "connections/refused/connect",
+    /// Clients that proved who they are.
+    logins_accepted: "logins/accepted",
+    /// Clients let in without a proof.
+    logins_anonymous: "logins/anonymous",
+    /// Re-authentications that went well.
+    logins_renewed: "logins/renewed",
+    /// Connections closed because what had proved the client was not valid any more.
+    logins_expired: "logins/expired",
+    logins_refused_no_proof: "logins/refused/no_proof",
+    logins_refused_unknown_user: "logins/refused/unknown_user",
+    logins_refused_no_password: "logins/refused/no_password",
+    logins_refused_wrong_password: "logins/refused/wrong_password",
+    logins_refused_user_name: "logins/refused/user_name",
+    logins_refused_other_user: "logins/refused/other_user",
+    logins_refused_token: "logins/refused/token",
+    logins_refused_token_time: "logins/refused/token_time",
+    logins_refused_service: "logins/refused/service",
+    logins_refused_service_failed: "logins/refused/service_failed",
+    logins_refused_method: "logins/refused/method",
+    logins_refused_exchange: "logins/refused/exchange",
+    /// `authentication.queued_logins_max`, or an authenticator's own, was reached.
+    logins_refused_busy: "logins/refused/busy",
     /// A connection took the Client Identifier of another.
     takeovers: "connections/takeovers",
     /// The session of another user was asked for.

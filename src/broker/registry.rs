@@ -5,7 +5,7 @@ use super::slot::Place;
 use super::{Batch, Broker, Slot};
 use crate::access::Subject;
 use crate::packet::Connect;
-use crate::session::{Close, Parked, Session, requested_client_id};
+use crate::session::{Authenticated, Close, Parked, Session, requested_client_id};
 use crate::store::Record;
 use crate::types::{ClientId, Identity, Now, ReasonCode, Text, Violation};
 use dashmap::mapref::entry::Entry;
@@ -19,6 +19,15 @@ pub struct ConnectRequest {
     client_id: ClientId,
     is_assigned: bool,
     identity: Arc<Identity>,
+    authenticated: Option<Authenticated>,
+}
+
+impl ConnectRequest {
+    /// The client went through the authentication method that its CONNECT named.
+    #[must_use]
+    pub fn authenticated_by(self, authenticated: Option<Authenticated>) -> Self {
+        Self { authenticated, ..self }
+    }
 }
 
 /// How far a CONNECT has come.
@@ -54,7 +63,7 @@ impl Broker {
             let why = "the client may not publish its will";
             return Err(Violation::new(ReasonCode::NotAuthorized, "MQTT-3.1.4-2", why));
         }
-        Ok(ConnectRequest { connect, client_id, is_assigned, identity })
+        Ok(ConnectRequest { connect, client_id, is_assigned, identity, authenticated: None })
     }
 
     /// Attaches the connection to its session, unless another connection has to leave it first. Fails if the session
@@ -144,7 +153,7 @@ impl Broker {
         saved: Option<Box<Parked>>,
         now: Now,
     ) -> Attachment {
-        let ConnectRequest { connect, client_id, is_assigned, identity } = request;
+        let ConnectRequest { connect, client_id, is_assigned, identity, authenticated } = request;
         let is_v5 = connect.version.is_v5();
         let mut batch = Batch::default();
         let is_recorded = slot.is_durable && self.committer.is_durable();
@@ -162,6 +171,9 @@ impl Broker {
         let will = connect.will.clone().map(Box::new);
         let (limits, features) = (&self.limits, &self.features);
         let mut opened = Session::open(connect, client_id, is_assigned, saved, limits, features, now);
+        if let Some(authenticated) = authenticated {
+            opened.session.authenticated_by(authenticated);
+        }
         if is_recorded {
             let expiry_s = opened.session.expiry_s();
             batch.record(Record::SessionAttached { session: slot.key, expiry_s, will });

@@ -2,7 +2,7 @@
 //!
 //! The layers are laid over each other by the `config` crate. Before that every key of every layer is tried alone on
 //! top of the defaults, so that each mistake is found at once and told with where it stands.
-use super::{Config, Listener, Mistake, QueueFilter};
+use super::{Authenticator, Config, Listener, Mistake, QueueFilter};
 use config::{File, FileFormat};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -140,9 +140,12 @@ impl Setting {
         if let (Value::Array(entries), "queue.filter") = (&self.value, self.key.as_str()) {
             return entries.iter().find_map(QueueFilter::misfit).and_then(|(key, what, fix)| told(&key, what, fix));
         }
-        if self.key == "queue.filter" {
-            let fix = "write [[queue.filter]] above its settings";
-            return told(&self.key, format!("{} is not a list of tables", self.value), fix.into());
+        if let (Value::Array(entries), "authenticator") = (&self.value, self.key.as_str()) {
+            return entries.iter().find_map(Authenticator::misfit).and_then(|(key, what, fix)| told(&key, what, fix));
+        }
+        if self.key == "queue.filter" || self.key == "authenticator" {
+            let fix = format!("write [[{}]] above its settings", self.key);
+            return told(&self.key, format!("{} is not a list of tables", self.value), fix);
         }
         let mut table = Table::try_from(Config::default()).expect("settings are plain tables");
         put(&mut table, &self.key, self.value.clone());
@@ -165,7 +168,7 @@ fn known_keys() -> Vec<(String, Value)> {
 }
 
 /// What is wrong with a value that is not of its default's kind.
-fn misfit(value: &Value, default: &Value) -> String {
+pub(super) fn misfit(value: &Value, default: &Value) -> String {
     let kind = match (default, value) {
         (Value::Integer(_), Value::Integer(_)) => "is out of range",
         (Value::Integer(_), _) => "is not a whole number",

@@ -21,6 +21,9 @@ pub struct Listener {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unix_mode: Option<String>,
     pub allow_anonymous: bool,
+    /// The names of the authenticators that are asked here, in this order; without it all are, in theirs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authenticators: Option<Vec<String>>,
     /// Said for a public address without TLS, or one that lets everybody in.
     #[serde(skip_serializing_if = "is_false")]
     pub i_know_this_is_open: bool,
@@ -116,11 +119,12 @@ fn is_zero(value: &usize) -> bool {
 }
 
 /// What a key takes, and an example.
-const KEYS: [(&str, &str); 12] = [
+const KEYS: [(&str, &str); 13] = [
     ("address", "address = \"127.0.0.1:1883\" and allow_anonymous = true"),
     ("unix", "unix = \"/run/vowmq/mqtt.sock\""),
     ("unix_mode", "unix_mode = \"0660\""),
     ("allow_anonymous", "address = \"127.0.0.1:1883\" and allow_anonymous = true"),
+    ("authenticators", "authenticators = [\"staff\", \"devices\"]"),
     ("i_know_this_is_open", "i_know_this_is_open = true"),
     ("connections_max", "connections_max = 10000"),
     ("websocket", "websocket = true"),
@@ -333,6 +337,7 @@ fn kind_fault(key: &str, value: &Value) -> String {
             format!("{value} is neither true nor false")
         }
         "connections_max" => format!("{value} is not a whole number from 0 on"),
+        "authenticators" => format!("{value} is no list of names"),
         "proxy_trusted" => format!("{value} is not a list of networks"),
         "websocket_origins" | "certificates" => format!("{value} is not such a list"),
         "client_certificate" | "identity" | "version_min" => format!("{value} is not one of the values to choose from"),

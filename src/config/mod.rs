@@ -1,12 +1,15 @@
 //! Settings: defaults, under the file, under the environment, under the flags; checked before anything starts.
 //!
 //! conf/vowmq.toml says what each is for.
+mod authentication;
+mod authenticators;
 mod filters;
 mod layers;
 mod listener;
 mod mistake;
 mod settings;
 
+pub use authentication::{Authentication, Authenticator, Http, Jwt, JwtAlgorithm, Kind};
 pub use filters::QueueFilter;
 pub use layers::Sources;
 pub use listener::{CertificateName, ClientCertificate, Listener, Pair, Tls, TlsVersion};

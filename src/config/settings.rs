@@ -1,5 +1,5 @@
 //! The settings themselves, with their defaults.
-use super::{Listener, QueueFilter};
+use super::{Authentication, Authenticator, Listener, QueueFilter};
 use crate::types::TopicName;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -21,6 +21,10 @@ pub struct Config {
     pub access: Access,
     pub storage: Storage,
     pub sys: Sys,
+    pub authentication: Authentication,
+    /// In the order in which they are asked.
+    #[serde(rename = "authenticator")]
+    pub authenticators: Vec<Authenticator>,
     #[serde(rename = "listener")]
     pub listeners: Vec<Listener>,
 }
@@ -39,6 +43,8 @@ impl Default for Config {
             access: Access::default(),
             storage: Storage::default(),
             sys: Sys::default(),
+            authentication: Authentication::default(),
+            authenticators: Vec::new(),
             listeners: Listener::built_in(),
         }
     }
@@ -331,6 +337,8 @@ impl Config {
             ("limits.write_buffer_bytes_max", limits.write_buffer_bytes_max, 1024, 1 << 40),
             ("mqtt.maximum_qos", usize::from(self.mqtt.maximum_qos), 0, 2),
             ("worker_threads", self.worker_threads, 0, 1024),
+            ("authentication.threads", self.authentication.threads, 1, 1024),
+            ("authentication.queued_logins_max", self.authentication.queued_logins_max, 1, 1_000_000),
         ] {
             if value < least || value > most {
                 fault(key, format!("{value} is out of range"), &format!("choose a value from {least} to {most}"));
@@ -363,15 +371,21 @@ impl Config {
         faults.extend(Listener::faults(&self.listeners));
         faults.extend(self.queue.dead_letter_fault());
         faults.extend(super::filters::faults(&self.queue.filters, self.queue.on_full));
+        faults.extend(super::authenticators::faults(&self.authenticators, &self.listeners));
         faults
     }
 
     /// What is allowed, but is hardly meant.
     pub fn warnings(&self) -> Vec<String> {
-        let closed = self.listeners.iter().filter(|listener| !listener.allow_anonymous);
+        let asks_nobody = |listener: &&Listener| match &listener.authenticators {
+            Some(names) => names.is_empty(),
+            None => self.authenticators.is_empty(),
+        };
+        let closed = self.listeners.iter().filter(|listener| !listener.allow_anonymous).filter(asks_nobody);
         let warn = |listener: &Listener| {
             format!(
-                "listener.allow_anonymous: {listener} refuses every client, as there is no authentication yet; set it to true"
+                "listener.authenticators: {listener} refuses every client, as it has no authenticator; write an \
+                 [[authenticator]], or set allow_anonymous to true"
             )
         };
         let open = self.listeners.iter().filter_map(Listener::warning);
@@ -382,6 +396,7 @@ impl Config {
             let bytes = self.limits.packet_bytes_max;
             format!("limits.packet_bytes_max: of {bytes} bytes only messages up to {stored_bytes_max} can be stored; larger ones are refused where they would be")
         });
-        closed.map(warn).chain(open).chain(too_large).collect()
+        let unsafe_sources = super::authenticators::warnings(&self.authenticators);
+        closed.map(warn).chain(open).chain(too_large).chain(unsafe_sources).collect()
     }
 }

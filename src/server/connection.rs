@@ -6,6 +6,7 @@ use super::peer::Peer;
 use crate::broker::Attachment;
 use crate::clock::Clock;
 use crate::codec;
+use crate::identity::Exchange;
 use crate::packet::Packet;
 use crate::session::{Close, Outgoing};
 use crate::types::{Now, ReasonCode, Violation};
@@ -22,6 +23,8 @@ pub(super) struct Connection<S> {
     pub(super) shared: Arc<Shared>,
     pub(super) link: Link<S>,
     pub(super) peer: Peer,
+    /// A re-authentication whose challenge is with the client.
+    pub(super) exchange: Option<Exchange>,
     /// When the peer last took something of what is to be written.
     last_write: Now,
 }
@@ -60,7 +63,7 @@ const IDLE_MS: u64 = 3_600_000;
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub fn new(shared: Arc<Shared>, stream: S, peer: Peer) -> Self {
         let last_write = shared.clock.now();
-        Self { shared, link: Link::new(stream), peer, last_write }
+        Self { shared, link: Link::new(stream), peer, exchange: None, last_write }
     }
 
     /// Serves the client from CONNECT to the end.
@@ -81,6 +84,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.shared.broker.counters.connects_refused.add(1);
                 tracing::info!(address = %self.peer, rule = violation.rule, "refused: {}", violation.why);
                 self.refuse(&violation, answer);
+            }
+            Err(Refusal::Login(failed, answer)) => {
+                self.report_login(&failed);
+                self.refuse(&failed.violation(), Some(answer));
             }
         }
         // The session is free already; only the socket is left.
@@ -188,6 +195,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.report(attachment, &violation);
             attachment.close(Close::Violation(violation));
         }
+        self.check_authentication(attachment);
     }
 
     fn report(&self, attachment: &Attachment, violation: &Violation) {
@@ -230,6 +238,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match close {
             Some(Close::KeepAlive) => counters.keep_alive_timeouts.add(1),
             Some(Close::Stalled) => counters.write_stalls.add(1),
+            Some(Close::ProofExpired) => counters.logins_expired.add(1),
             _ => {}
         }
         if let Some(attachment) = held.attachment.as_ref() {

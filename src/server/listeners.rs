@@ -5,6 +5,7 @@ use super::peer::{Entrance, Peer};
 use super::transport::{Duplex, Transport};
 use super::{ServerError, Shared};
 use crate::config::{Config, Listener};
+use crate::identity::Authenticators;
 use crate::session::Close;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -56,10 +57,11 @@ impl Drop for SocketFile {
 const BACKLOG: i32 = 1024;
 
 /// Takes every listener's address, but for one of this machine's own IPv6 address where there is no IPv6.
-pub(super) fn bind(config: &Config) -> Result<Vec<Bound>, ServerError> {
+pub(super) fn bind(config: &Config, authenticators: &Authenticators) -> Result<Vec<Bound>, ServerError> {
     let mut bound = Vec::new();
     for listener in &config.listeners {
-        let entrance = Entrance::open(listener, config.limits.packet_bytes_max).map_err(ServerError::Listener)?;
+        let entrance = Entrance::open(listener, authenticators, config.limits.packet_bytes_max);
+        let entrance = entrance.map_err(ServerError::Listener)?;
         match bind_one(listener, Arc::new(entrance)) {
             Ok(one) => bound.push(one),
             Err(ServerError::Bind { address, source }) if is_without_ipv6(listener, &source) && !bound.is_empty() => {

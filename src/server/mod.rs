@@ -11,6 +11,7 @@ mod link;
 mod listeners;
 mod opening;
 mod peer;
+mod proving;
 mod proxy;
 mod reload;
 mod settings;
@@ -23,6 +24,7 @@ use crate::broker::{AccessRules, Broker};
 use crate::clock::Clock;
 use crate::codec;
 use crate::config::Config;
+use crate::identity::Authenticators;
 use admission::Admission;
 use listeners::Bound;
 use reload::{Reloadable, Reloads};
@@ -42,6 +44,8 @@ pub enum ServerError {
     #[error(transparent)]
     Access(#[from] crate::broker::AccessError),
     #[error(transparent)]
+    Identity(#[from] crate::identity::IdentityError),
+    #[error(transparent)]
     Store(#[from] crate::store::StoreError),
 }
 
@@ -60,9 +64,10 @@ pub(crate) struct Shared {
 /// Runs the broker until `shutdown` resolves: then it stops accepting, tells its clients, and returns.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
     // Bound first, so that a port in use is told before any data is touched; listening once the routes are there.
-    let bound = listeners::bind(&config)?;
-    let guards = bound.iter().filter_map(|bound| bound.entrance.tls.clone()).collect::<Vec<_>>();
     let clock = Clock::start();
+    let authenticators = Authenticators::load(&config, clock)?;
+    let bound = listeners::bind(&config, &authenticators)?;
+    let guards = bound.iter().filter_map(|bound| bound.entrance.tls.clone()).collect::<Vec<_>>();
     let (broker, engine) = engine::start(&config, clock)?;
     let shared = Arc::new(Shared {
         broker,

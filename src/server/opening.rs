@@ -1,6 +1,7 @@
 //! From the first byte of a connection to its session, or to its refusal.
 use super::Shared;
 use super::connection::Connection;
+use super::proving::FailedLogin;
 use crate::broker::{Attachment, ConnectRequest, Step};
 use crate::codec;
 use crate::packet::{ConnAck, Connect, Packet, Version};
@@ -19,14 +20,16 @@ pub(super) enum Refusal {
     TimedOut,
     /// CONNECT was no good; the last part tells how to say so, if it is known.
     Refused(Violation, Option<Answer>),
+    /// The client did not prove who it is.
+    Login(FailedLogin, Answer),
 }
 
 /// How to tell a client that it is refused.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Answer {
-    version: Version,
+    pub version: Version,
     /// The client's Maximum Packet Size, bytes.
-    packet_bytes_max: u32,
+    pub packet_bytes_max: u32,
 }
 
 impl Answer {
@@ -46,36 +49,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) async fn open(&mut self) -> Result<Box<Attachment>, Refusal> {
         let patience = self.shared.limits.connect_timeout;
         let opened = tokio::time::timeout(patience, async {
-            let connect = self.read_connect().await?;
+            let mut connect = self.read_connect().await?;
             let answer = Answer::to(&connect);
+            let (identity, authenticated) = self.prove(&mut connect, answer).await?;
             let refuse = |violation| Refusal::Refused(violation, Some(answer));
-            // Without authentication nobody can prove who he is, so that only anonymous clients can be let in.
-            if !self.peer.entrance.allow_anonymous {
-                let why = "this listener lets nobody in without authentication";
-                return Err(refuse(Violation::new(ReasonCode::NotAuthorized, "MQTT-3.1.4-2", why)));
-            }
-            let request = self.shared.broker.admit(connect, Arc::new(self.peer.identity())).map_err(refuse)?;
-            attach(&self.shared, request).await.map_err(refuse)
+            let request = self.shared.broker.admit(connect, Arc::new(identity)).map_err(refuse)?;
+            attach(&self.shared, request.authenticated_by(authenticated)).await.map_err(refuse)
         });
         opened.await.unwrap_or(Err(Refusal::TimedOut))
     }
 
     async fn read_connect(&mut self) -> Result<Connect, Refusal> {
         let limits = self.shared.decoding.clone();
+        let frame = self.read_packet(None, &limits).await?;
+        decode_connect(frame, &limits)
+    }
+
+    /// Waits for one packet of a client that has no session yet.
+    pub(super) async fn read_packet(
+        &mut self,
+        version: Option<Version>,
+        limits: &codec::Limits,
+    ) -> Result<Bytes, Refusal> {
+        let mut input = self.link.take_kept();
         loop {
-            let read = poll_fn(|context| self.link.poll_read(context)).await;
-            let Ok(mut input) = read else { return Err(Refusal::Gone) };
-            if input.is_empty() {
-                return Err(Refusal::Gone);
-            }
             let refuse = |violation, input: &[u8]| Refusal::Refused(violation, Answer::by_hint(input));
-            match codec::frame_len(&input, None, &limits).map_err(|violation| refuse(violation, &input))? {
+            match codec::frame_len(&input, version, limits).map_err(|violation| refuse(violation, &input))? {
                 Some(length) if length <= input.len() => {
                     let frame = input.split_to(length).freeze();
                     self.link.keep(input);
-                    return decode_connect(frame, &limits);
+                    return Ok(frame);
                 }
                 Some(_) | None => self.link.keep(input),
+            }
+            let read = poll_fn(|context| self.link.poll_read(context)).await;
+            input = read.map_err(|_| Refusal::Gone)?;
+            if input.is_empty() {
+                return Err(Refusal::Gone);
             }
         }
     }
@@ -100,10 +110,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Puts a CONNACK into the buffer if the client takes its size.
     fn say_connack(&mut self, connack: ConnAck, version: Version, packet_bytes_max: u32) -> bool {
+        self.say_early(&Packet::ConnAck(Box::new(connack)), version, packet_bytes_max)
+    }
+
+    /// Puts a packet into the buffer if the client takes its size.
+    pub(super) fn say_early(&mut self, packet: &Packet, version: Version, packet_bytes_max: u32) -> bool {
         let mut out = BytesMut::new();
-        let is_encoded = codec::encode(&Packet::ConnAck(Box::new(connack)), version, &mut out).is_ok();
+        let is_encoded = codec::encode(packet, version, &mut out).is_ok();
         let fits = u32::try_from(out.len()).is_ok_and(|length| length <= packet_bytes_max);
         if is_encoded && fits {
             self.link.out.extend_from_slice(&out);

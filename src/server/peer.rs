@@ -2,6 +2,7 @@
 use super::tls::Guard;
 use super::websocket::Rules;
 use crate::config::Listener;
+use crate::identity::{Authenticators, Chain};
 use crate::types::{Identity, Text};
 use ipnet::IpNet;
 use std::fmt;
@@ -15,6 +16,8 @@ pub(super) struct Entrance {
     pub name: String,
     /// Whether a client that gives no proof of who it is is let in.
     pub allow_anonymous: bool,
+    /// Who is asked who a client is.
+    pub authenticators: Chain,
     pub tls: Option<Arc<Guard>>,
     pub websocket: Option<Rules>,
     /// The networks whose PROXY headers are believed, where each connection begins with one.
@@ -24,19 +27,18 @@ pub(super) struct Entrance {
 }
 
 impl Entrance {
-    pub fn open(listener: &Listener, packet_bytes_max: usize) -> Result<Self, String> {
+    pub fn open(listener: &Listener, authenticators: &Authenticators, packet_bytes_max: usize) -> Result<Self, String> {
         Ok(Self {
             name: listener.to_string(),
             allow_anonymous: listener.allow_anonymous,
+            authenticators: authenticators.chain(listener.authenticators.as_deref()),
             tls: listener.tls.as_ref().map(Guard::open).transpose()?.map(Arc::new),
             websocket: Rules::of(listener, packet_bytes_max),
             proxies: listener.proxy_protocol.then(|| listener.proxy_trusted.clone()),
             room: (listener.connections_max > 0).then(|| Arc::new(Semaphore::new(listener.connections_max))),
         })
     }
-}
 
-impl Entrance {
     /// Whether MQTT begins with the first byte.
     pub fn is_plain(&self) -> bool {
         self.tls.is_none() && self.websocket.is_none() && self.proxies.is_none()

@@ -1,5 +1,6 @@
 //! A session with its network connection.
 use super::alias::{InboundAliases, Naming, OutboundAliases};
+use super::authentication::Authentication;
 use super::gate::{Gate, Response};
 use super::outbound::Step;
 use super::state::{State, Subscribed, changed};
@@ -34,12 +35,6 @@ pub struct Session {
     pub(super) clearance: Option<Clearance>,
 }
 
-/// Whether CONNECT named an authentication method (5.0 section 4.12).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Authentication {
-    Basic,
-}
-
 impl Session {
     /// Handles one packet of the client. After an error the connection is to be closed with it.
     pub fn handle_packet(&mut self, packet: Packet, now: Now, turn: &mut Turn) -> Result<(), Violation> {
@@ -69,7 +64,7 @@ impl Session {
             // [MQTT-3.12.4-1]
             Packet::PingReq => turn.packet(Packet::PingResp),
             Packet::Disconnect(disconnect) => self.handle_disconnect(&disconnect, turn)?,
-            Packet::Auth(_) => self.handle_auth()?,
+            Packet::Auth(auth) => turn.authentication = Some(self.authentication.handle(auth)?),
             // [MQTT-3.1.0-2]
             Packet::Connect(_) => return Err(Violation::protocol("MQTT-3.1.0-2", "a second CONNECT")),
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
@@ -285,15 +280,6 @@ impl Session {
         self.is_over = true;
         turn.close(Close::ByClient(disconnect.code));
         Ok(())
-    }
-
-    // [MQTT-4.12.0-7]: no method was named in CONNECT, so no AUTH may come.
-    fn handle_auth(&self) -> Result<(), Violation> {
-        match self.authentication {
-            Authentication::Basic => {
-                Err(Violation::protocol("MQTT-4.12.0-7", "AUTH without an authentication method in CONNECT"))
-            }
-        }
     }
 
     /// PUBREL for a PUBREC, as soon as it is durable that the receiver has the message.

@@ -18,6 +18,8 @@ pub enum Close {
         clean_start: bool,
     },
     Shutdown,
+    /// What proved who the client is counts no more.
+    ProofExpired,
     /// The peer took nothing of what was written to it for too long.
     Stalled,
     /// An operator's or a safeguard's decision.
@@ -34,6 +36,7 @@ impl Close {
             Self::KeepAlive => Some(ReasonCode::KeepAliveTimeout),
             Self::TakenOver { .. } => Some(ReasonCode::SessionTakenOver),
             Self::Shutdown => Some(ReasonCode::ServerShuttingDown),
+            Self::ProofExpired => Some(ReasonCode::MaximumConnectTime),
         }
     }
 
@@ -44,6 +47,7 @@ impl Close {
             Self::KeepAlive => Some("nothing came within 1.5 times the keep-alive"),
             Self::TakenOver { .. } => Some("another connection uses this client identifier"),
             Self::Shutdown => Some("the broker is shutting down"),
+            Self::ProofExpired => Some("what proved who the client is has expired"),
             Self::ByClient(_) | Self::Refused(_) | Self::Stalled | Self::Administrative(_) => None,
         }
     }

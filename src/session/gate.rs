@@ -1,6 +1,6 @@
 //! Acknowledgements that may not leave before what they promise is durable, in the order their packets came.
 use super::{Outcome, Turn};
-use crate::packet::{Ack, Packet, SubAck, UnsubAck};
+use crate::packet::{Ack, ConnAck, Packet, SubAck, UnsubAck};
 use crate::types::{CommitSeq, PacketId, ReasonCode};
 use std::collections::VecDeque;
 
@@ -60,6 +60,12 @@ impl Gate {
         if let Some(last) = self.held.back_mut() {
             last.wait = Wait::Commit(seq);
         }
+    }
+
+    /// The CONNACK, if it has not left.
+    pub fn connack(&mut self) -> Option<&mut ConnAck> {
+        let Response::Packet(Packet::ConnAck(connack)) = &mut self.held.front_mut()?.response else { return None };
+        Some(connack)
     }
 
     /// Sends a response that depends on nothing new, but not ahead of those before it.

@@ -4,6 +4,7 @@
 //! waits for the client or for its end. What may not leave before it is durable waits in the [`gate`].
 mod alias;
 mod attached;
+mod authentication;
 mod clearance;
 mod close;
 mod delivery;
@@ -22,6 +23,7 @@ mod timing;
 mod turn;
 
 pub use attached::Session;
+pub use authentication::{Authenticated, AuthenticationStep, Verdict};
 pub use clearance::Clearance;
 pub use close::{Cause, Close, Ended};
 pub use delivery::{Delivery, OutgoingPublish};

@@ -1,6 +1,6 @@
 //! CONNECT: from the client's wishes and what is left of its session to a session in force (sections 3.1 and 3.2).
 use super::alias::{InboundAliases, OutboundAliases};
-use super::attached::Authentication;
+use super::authentication::Authentication;
 use super::gate::{Gate, Response};
 use super::state::State;
 use super::timing::KeepAlive;
@@ -112,7 +112,7 @@ impl Session {
     }
 }
 
-/// Enhanced authentication is a seam: no method exists yet, so that each is refused [MQTT-4.12.0-1].
+/// Whoever checked a method has taken it out of CONNECT: what is still there, nobody knows [MQTT-4.12.0-1].
 fn check_authentication(connect: &Connect) -> Result<(), Violation> {
     match connect.properties.authentication_method {
         None => Ok(()),

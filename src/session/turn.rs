@@ -1,5 +1,5 @@
 //! What one batch of input asks of the world.
-use super::{Close, Delivery, Dropped, OutgoingPublish, Released};
+use super::{AuthenticationStep, Close, Delivery, Dropped, OutgoingPublish, Released};
 use crate::packet::{Packet, PublishQoS, SubscriptionOptions};
 use crate::types::{Message, PacketId, ReasonCode, TopicFilter};
 
@@ -20,6 +20,8 @@ pub struct Turn {
     pub dropped_unseen: u64,
     /// Deliveries by shared subscriptions that the client may not have any more, for other members.
     pub orphans: Vec<Delivery>,
+    /// A step of a re-authentication that has to be checked.
+    pub authentication: Option<AuthenticationStep>,
     /// The network connection is to be closed, after `send` has been written.
     pub close: Option<Close>,
 }

@@ -1,5 +1,6 @@
 //! Transcripts of sessions and their broker without sockets, disks or clocks: packets in, packets out.
 mod access;
+mod authentication;
 mod dead_letters;
 mod deliveries;
 mod durable;

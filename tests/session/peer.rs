@@ -9,7 +9,7 @@ use vowmq::broker::{Attachment, Broker, Committer, MailboxLimits, QueueSettings,
 use vowmq::codec;
 use vowmq::packet::{ConnAck, Connect, Packet, Version};
 use vowmq::routing::Strategy;
-use vowmq::session::{Close, Features, Limits, Outgoing};
+use vowmq::session::{Authenticated, AuthenticationStep, Close, Features, Limits, Outgoing, Verdict};
 use vowmq::types::{Identity, Now, QoS, ReasonCode, Violation};
 
 /// One broker and its time.
@@ -58,6 +58,15 @@ impl World {
     /// Opens a connection. CONNACK, if it has left, is in [`Peer::connack`].
     pub fn connect(&self, connect: Connect) -> Peer {
         match self.try_connect(connect).expect("the CONNECT is acceptable") {
+            Step::Attached(attachment) => self.peer(attachment),
+            Step::Wait(..) => panic!("another connection has this client identifier"),
+        }
+    }
+
+    /// Opens a connection of a client that went through the method its CONNECT named.
+    pub fn connect_authenticated(&self, connect: Connect, by: Authenticated, identity: Identity) -> Peer {
+        let request = self.broker.admit(connect, Arc::new(identity)).expect("the CONNECT is acceptable");
+        match self.broker.connect(request.authenticated_by(Some(by)), self.now.get()).expect("the session is its own") {
             Step::Attached(attachment) => self.peer(attachment),
             Step::Wait(..) => panic!("another connection has this client identifier"),
         }
@@ -133,6 +142,15 @@ impl Peer {
         if let Err(violation) = self.attachment.handle_packets(packets.into_iter().map(Ok), now) {
             self.attachment.close(Close::Violation(violation));
         }
+    }
+
+    /// The step of a re-authentication that the broker wants to be checked.
+    pub fn step(&mut self) -> Option<AuthenticationStep> {
+        self.attachment.take_authentication()
+    }
+
+    pub fn judge(&mut self, verdict: Verdict) {
+        self.attachment.handle_verdict(verdict);
     }
 
     pub fn subscribe(&mut self, filter: &str, qos: QoS) {

@@ -8,7 +8,7 @@ use super::case::Case;
 use super::script::Step;
 
 /// Configuration for the brokers that serve cases with needs of their own. The first one serves all the rest.
-pub const BROKERS: [(&str, &str); 10] = [
+pub const BROKERS: [(&str, &str); 11] = [
     ("", ""),
     // Goes on in the table of the listener.
     (WEBSOCKET, "websocket = true"),
@@ -26,10 +26,17 @@ pub const BROKERS: [(&str, &str); 10] = [
         "denied/ closed to this client for writing",
         concat!("[access]\nfile = \"", env!("CARGO_MANIFEST_DIR"), "/tests/data/access-read-only.toml\""),
     ),
+    ("SCRAM-SHA-256 with user \"user\"", SCRAM),
 ];
 
 /// What cases that speak it need.
 const WEBSOCKET: &str = "a WebSocket listener";
+
+const SCRAM: &str = concat!(
+    "[[authenticator]]\nname = \"wire\"\nkind = \"scram\"\nfile = \"",
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/data/scram-users\""
+);
 
 /// Needs the default configuration meets.
 const MET_BY_DEFAULT: [&str; 4] =
