@@ -2,8 +2,8 @@
 use crate::support::{Place, authenticator, connect, fails_to_start, start};
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
-use vowmq::packet::Version;
-use vowmq::types::ReasonCode;
+use vowmq::packet::{Packet, Subscribe, SubscribeFilter, SubscriptionOptions, Version};
+use vowmq::types::{PacketId, ReasonCode, Text, TopicFilter};
 
 fn told(output: &std::process::Output) -> String {
     String::from_utf8([output.stdout.clone(), output.stderr.clone()].concat()).unwrap()
@@ -138,6 +138,36 @@ fn passwd_changes_nothing_where_something_is_wrong() {
         assert!(!output.status.success() && told(&output).contains(expected), "{arguments:?}: {}", told(&output));
         assert_eq!(std::fs::read_to_string(place.path("users")).unwrap(), before, "{arguments:?}");
     }
+}
+
+#[test]
+fn logins_are_counted_by_what_came_of_them() {
+    let place = Place::new();
+    place.users(&[("ann", "secret")]);
+    let file = authenticator("staff", "password_file", &place.path("users"));
+    let broker = start(&place, "", &format!("{file}[sys]\ninterval_s = 1\n"));
+    for (user, password) in [("ann", "x"), ("ann", "y"), ("eve", "x")] {
+        broker.login(user, password);
+    }
+    let mut link = broker.link();
+    link.send_connect(connect(Version::V311, Some("ann"), Some(b"secret")));
+    assert_eq!(link.code(), ReasonCode::Success);
+    link.send(&subscribe("$SYS/broker/logins/#"));
+    let mut expected =
+        vec![("accepted", "1"), ("refused/wrong_password", "2"), ("refused/unknown_user", "1"), ("refused/token", "0")];
+    while !expected.is_empty() {
+        if let Some(Packet::Publish(publish)) = link.next() {
+            let topic = publish.topic.unwrap();
+            let counted = (topic.as_str().trim_start_matches("$SYS/broker/logins/").to_owned(), publish.payload);
+            expected.retain(|(name, count)| counted.0 != *name || counted.1 != count.as_bytes());
+        }
+    }
+}
+
+fn subscribe(filter: &str) -> Packet {
+    let filter = TopicFilter::parse(Text::try_from(filter).unwrap()).unwrap();
+    let filters = vec![SubscribeFilter { filter, options: SubscriptionOptions::default() }];
+    Packet::Subscribe(Subscribe { id: PacketId::new(1).unwrap(), subscription_id: None, user: Vec::new(), filters })
 }
 
 /// What a login takes, the middle one of several.
