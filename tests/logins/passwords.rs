@@ -170,29 +170,26 @@ fn subscribe(filter: &str) -> Packet {
     Packet::Subscribe(Subscribe { id: PacketId::new(1).unwrap(), subscription_id: None, user: Vec::new(), filters })
 }
 
-/// What a login takes, the middle one of several.
-fn median(mut login: impl FnMut()) -> Duration {
-    let mut times: Vec<_> = (0..15)
-        .map(|_| {
-            let began = Instant::now();
-            login();
-            began.elapsed()
-        })
-        .collect();
-    times.sort();
-    times[times.len() / 2]
-}
-
 #[test]
 fn the_time_of_a_refusal_does_not_tell_who_is_known() {
     let place = Place::new();
     place.users(&[("ann", "secret")]);
     let broker = start(&place, "", &authenticator("staff", "password_file", &place.path("users")));
-    let refused = |user: &str| assert_eq!(broker.login(user, "wrong"), ReasonCode::BadUserNameOrPassword);
-    refused("ann");
-    let (known, unknown) = (median(|| refused("ann")), median(|| refused("eve")));
+    let refused = |user: &str| {
+        let began = Instant::now();
+        assert_eq!(broker.login(user, "wrong"), ReasonCode::BadUserNameOrPassword);
+        began.elapsed()
+    };
+    // In turns, so that whatever else the machine does holds up both alike.
+    let (mut known, mut unknown): (Vec<_>, Vec<_>) = (0..21).map(|_| (refused("ann"), refused("eve"))).unzip();
+    let median = |times: &mut Vec<Duration>| {
+        times.sort();
+        times[times.len() / 2]
+    };
+    let (known, unknown) = (median(&mut known), median(&mut unknown));
     let ratio = unknown.as_secs_f64() / known.as_secs_f64();
-    assert!((0.5..2.0).contains(&ratio), "an unknown user takes {unknown:?}, a known one {known:?}");
+    println!("an unknown user takes {unknown:?}, a known one {known:?}: {ratio:.2}");
+    assert!((0.4..2.5).contains(&ratio), "an unknown user takes {unknown:?}, a known one {known:?}");
 }
 
 #[test]
