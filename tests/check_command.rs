@@ -252,6 +252,64 @@ fn what_check_prints_is_a_conf_file_with_the_same_settings() {
     assert_eq!(String::from_utf8(first.stdout).unwrap(), String::from_utf8(second.stdout).unwrap());
 }
 
+#[test]
+fn wrong_authenticators_are_told_with_place_fault_and_fix() {
+    let one = |settings: &str| format!("[[authenticator]]\nname = \"a\"\n{settings}\n");
+    let jwt = "kind = \"jwt\"\nalgorithm = \"ES256\"";
+    let http = |url: &str| format!("kind = \"http\"\nurl = \"{url}\"");
+    let listener = "[[listener]]\naddress = \"127.0.0.1:1883\"\nauthenticators = ";
+    let kinds = "choose password_file, certificate, jwt, http, scram";
+    for (text, expected) in [
+        ("authenticator = 1".to_owned(), "authenticator: 1 is not a list of tables; write [[authenticator]] above its settings".to_owned()),
+        (one(""), format!("authenticator.kind: missing; {kinds}")),
+        (one("kind = \"magic\""), format!("authenticator.kind: \"magic\" is not one of the values to choose from; {kinds}")),
+        (one("kind = \"password_file\""), "authenticator.file: missing; write e.g. file = \"/etc/vowmq/users\"".into()),
+        (one("kind = \"password_file\"\nflie = \"x\""), "authenticator.flie: unknown key; did you mean authenticator.file?".into()),
+        (one("kind = \"certificate\"\nuser_must_match = 1"), "authenticator.user_must_match: 1 is neither true nor false; write e.g. user_must_match = true".into()),
+        ("[[authenticator]]\nkind = \"certificate\"".into(), "authenticator.name: missing; write e.g. name = \"staff\"".into()),
+        ("[[authenticator]]\nname = \"a b\"\nkind = \"certificate\"".into(), "authenticator.name: \"a b\" is no name; use letters, digits, - and _".into()),
+        (one("kind = \"certificate\"").repeat(2), "authenticator.name: \"a\" is there twice; give each authenticator a name of its own".into()),
+        (one(jwt), "authenticator.key_file: no key is named; write e.g. key_file = \"/etc/vowmq/jwt.pem\", or jwks_file for a JSON Web Key Set".into()),
+        (one(&format!("{jwt}\nkey_file = \"a\"\njwks_file = \"b\"")), "authenticator.jwks_file: there is a key_file too; keep one of them".into()),
+        (one("kind = \"jwt\"\nalgorithm = \"none\""), "authenticator.algorithm: \"none\" is not one of the values to choose from; choose HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA".into()),
+        (one(&format!("{jwt}\nleeway_s = -1")), "authenticator.leeway_s: -1 is out of range; write e.g. leeway_s = 30".into()),
+        (one(&http("ftp://x")), "authenticator.url: \"ftp://x\" is no address of a web service; write e.g. url = \"https://auth.example.com/mqtt\"".into()),
+        (one(&format!("{}\ntimeout_ms = 0", http("https://x"))), "authenticator.timeout_ms: 0 is out of range; choose a value from 1 to 600000".into()),
+        (format!("{listener}[\"b\"]"), "listener.authenticators: there is no authenticator \"b\"; write an [[authenticator]] with this name".into()),
+        (format!("{listener}[\"b\"]\n{}", one("kind = \"certificate\"")), "listener.authenticators: there is no authenticator \"b\"; choose among a".into()),
+        (format!("{listener}true"), "listener.authenticators: true is no list of names; write e.g. authenticators = [\"staff\", \"devices\"]".into()),
+        ("[authentication]\nthreads = 0".into(), "authentication.threads: 0 is out of range; choose a value from 1 to 1024".into()),
+    ] {
+        assert_eq!(mistakes(&text), (vec![expected], Some(2)), "{text}");
+    }
+    let (told, _) = mistakes(&one(&http("https://ann:hunter2@x")));
+    assert!(told[0].starts_with("authenticator.url: it holds a user and a password") && !told[0].contains("hunter2"));
+}
+
+#[test]
+fn files_of_authenticators_are_looked_at() {
+    let settings = "[[authenticator]]\nname = \"a\"\nkind = \"password_file\"\nfile = \"none\"";
+    let (told, code) = mistakes(settings);
+    assert_eq!(
+        (told.last().unwrap().as_str(), code),
+        ("vowmq: authenticator \"a\": none: No such file or directory (os error 2)", Some(2))
+    );
+}
+
+#[test]
+fn passwords_in_the_open_are_warned_of() {
+    let settings = |url: &str| format!("[[authenticator]]\nname = \"a\"\nkind = \"http\"\nurl = \"{url}\"");
+    let (told, code) = mistakes(&settings("http://auth.example.com:8080/x"));
+    assert!(
+        told[0].contains("warning: authenticator.url: a sends passwords over http://auth.example.com:8080/x"),
+        "{told:?}"
+    );
+    assert_eq!(code, Some(0));
+    for quiet in ["https://auth.example.com/x", "http://127.0.0.1:8080", "http://[::1]/", "http://localhost/x"] {
+        assert_eq!(mistakes(&settings(quiet)), (vec![], Some(0)), "{quiet}");
+    }
+}
+
 /// conf/vowmq.toml shows every setting; uncommented, its defaults are the program's.
 #[test]
 fn the_conf_file_shows_every_setting_with_its_default() {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the MQTT clients the tests use: mosquitto_pub and mosquitto_sub, paho-mqtt and aiomqtt (Python), mqtt (Node).
+# Installs the MQTT clients the tests use: mosquitto with its tools, paho-mqtt and aiomqtt (Python), mqtt (Node).
 # Quick when all is there already; only what misses is fetched.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,6 +22,9 @@ if ! command -v mosquitto_pub >/dev/null || ! command -v mosquitto_sub >/dev/nul
 fi
 if ! command -v openssl >/dev/null; then
     apt_install openssl
+fi
+if ! PATH=$PATH:/usr/sbin command -v mosquitto >/dev/null || ! command -v mosquitto_passwd >/dev/null; then
+    apt_install mosquitto
 fi
 if ! command -v strace >/dev/null; then
     apt_install strace

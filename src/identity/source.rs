@@ -10,11 +10,13 @@ use std::sync::Arc;
 /// What was read from a file, replaced as a whole when the file changes.
 pub(super) struct Source<T> {
     path: PathBuf,
-    /// The error begins with the line, where there is one.
-    parse: Box<dyn Fn(&[u8]) -> Result<T, String> + Send + Sync>,
+    parse: Parse<T>,
     /// Users: logins (to read, for a moment) and reload.
     current: RwLock<Loaded<T>>,
 }
+
+/// The error begins with the line, or with a blank where there is none.
+type Parse<T> = Box<dyn Fn(&[u8]) -> Result<T, String> + Send + Sync>;
 
 struct Loaded<T> {
     value: Arc<T>,

@@ -83,7 +83,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     for listener in open {
         tasks.spawn(listener.accept(shared.clone(), stopped.clone()));
     }
-    let mut reloadable: Vec<Arc<dyn Reloadable>> = vec![Arc::new(AccessRules(shared.broker.clone()))];
+    let mut reloadable: Vec<Arc<dyn Reloadable>> =
+        vec![Arc::new(AccessRules(shared.broker.clone())), Arc::new(authenticators)];
     reloadable.extend(guards.iter().map(|guard| guard.clone() as Arc<dyn Reloadable>));
     tasks.spawn(Reloads::new(reloadable, shared.broker.counters.clone()).run(stopped.clone()));
     tasks.spawn(expiry::watch(guards, stopped.clone()));

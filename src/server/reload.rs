@@ -1,5 +1,6 @@
 //! Files that are read again while the broker runs: at SIGHUP, and when one of them has changed.
 use crate::broker::{AccessRules, Counters};
+use crate::identity::Authenticators;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,6 +22,20 @@ pub(super) trait Reloadable: Send + Sync {
 impl Reloadable for AccessRules {
     fn name(&self) -> String {
         "access rules".to_owned()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.files()
+    }
+
+    fn reload(&self) -> Result<bool, String> {
+        self.reload()
+    }
+}
+
+impl Reloadable for Authenticators {
+    fn name(&self) -> String {
+        "users and keys".to_owned()
     }
 
     fn files(&self) -> Vec<PathBuf> {

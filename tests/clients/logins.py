@@ -78,4 +78,5 @@ def main():
     client.loop_stop()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -24,7 +24,7 @@ async fn a_changed_file_counts_from_its_reload_on_and_a_bad_one_never() {
     place.users(&[("ann", "old")]);
     let users = place.path("users");
     let authenticators = load(&place, &authenticator("staff", "password_file", &users));
-    assert_eq!(authenticators.files(), [users.clone()]);
+    assert_eq!(authenticators.files(), std::slice::from_ref(&users));
     assert_eq!(authenticators.reload(), Ok(false), "nothing has changed");
     place.users(&[("ann", "new"), ("bob", "new")]);
     assert!(gets_in(&authenticators, "ann", "old").await);

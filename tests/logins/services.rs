@@ -55,7 +55,7 @@ fn answer_all(stream: TcpStream, answer: fn(&Value) -> Option<(u16, String)>, te
 
 fn settings(port: u16, further: &str) -> String {
     let url = format!("http://127.0.0.1:{port}/mqtt");
-    format!("[[authenticator]]\nname = \"portal\"\nkind = \"http\"\nurl = \"{url}\"\ntimeout_ms = 500\n{further}\n")
+    format!("[[authenticator]]\nname = \"portal\"\nkind = \"http\"\nurl = \"{url}\"\ntimeout_ms = 2000\n{further}\n")
 }
 
 fn by_password(question: &Value) -> Option<(u16, String)> {

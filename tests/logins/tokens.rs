@@ -28,7 +28,7 @@ fn the_bearer_of_a_token_gets_in_until_it_ends() {
     let place = Place::new();
     let broker = start(&place, "", &settings(&place));
     let mut link = broker.link();
-    let short = token("pump-7", 3);
+    let short = token("pump-7", 4);
     link.send_connect(connect(Version::V5, Some("pump-7"), Some(short.as_bytes())));
     assert_eq!(link.code(), ReasonCode::Success);
     assert_eq!(broker.login("pump-8", &token("pump-7", 60)), ReasonCode::NotAuthorized);
