@@ -1,7 +1,10 @@
 //! What happened, counted; each limit has its counter.
 use super::drops::Drops;
+use super::tracer::{Tracer, Waypoint};
+use super::traffic::{Commits, Traffic};
 use crate::session::{DropReason, Dropped};
 use crate::types::{ClientId, TopicName};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
@@ -12,6 +15,10 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: Counter,)+
             /// Whose messages were dropped, for the log and the dead letters.
             pub drops: Drops,
+            pub traffic: Traffic,
+            pub commits: Commits,
+            /// Whoever follows messages, for all who pass them on.
+            pub tracer: Arc<Tracer>,
         }
 
         impl Counters {
@@ -96,6 +103,9 @@ impl Counters {
         }
         for dropped in &dropped {
             self.by_reason(dropped.reason).add(1);
+            if self.tracer.is_on() {
+                self.tracer.note(client_id, &dropped.message, Waypoint::Dropped { reason: dropped.reason.name() });
+            }
         }
         self.dead_letters_left_out.add(self.drops.note_all(client_id, dropped));
     }

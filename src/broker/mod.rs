@@ -8,10 +8,14 @@ mod attachment;
 mod committer;
 mod counters;
 mod dead_letters;
+mod draining;
 mod drops;
+mod histogram;
 mod house;
+mod inspect;
 mod loads;
 mod memory;
+mod operate;
 mod publisher;
 mod registry;
 mod restore;
@@ -20,17 +24,25 @@ mod scan;
 mod slot;
 mod sys;
 mod timers;
+mod tracer;
+mod traffic;
 
 pub use access::Subject;
 pub use allowance::{QueueRule, QueueSettings, RULES_MAX};
 pub use attachment::Attachment;
-pub use committer::{Batch, Committer};
+pub use committer::{Batch, Committer, Lag};
 pub use counters::{Counter, Counters};
+pub use draining::{Drain, Draining};
 pub use drops::{DropLine, Drops, Gathered, Lost};
+pub use histogram::{Distribution, Histogram};
+pub use inspect::{Census, Inspecting, Inspection, ListKey, Live, Order, Visit};
 pub use memory::Memory;
+pub use operate::{Receiver, Submitted};
 pub use publisher::{Origin, Publisher, REFUSED};
 pub use registry::{ConnectRequest, Step};
 pub use slot::{MailboxLimits, Slot, SlotHandle};
+pub use tracer::{Event, Following, Steps, Trace, Tracer, Wanted, Waypoint};
+pub use traffic::{ByKind, ByQoS, Commits, Traffic, place};
 
 use crate::routing::{Strategy, Tree};
 use crate::session::{Change, Features, Limits};
@@ -81,6 +93,7 @@ pub struct Broker {
     committer: Arc<Committer>,
     timers: Timers,
     access: Access,
+    pub draining: Draining,
     pub counters: Arc<Counters>,
     next_session: AtomicU64,
     seed: u64,
@@ -116,6 +129,7 @@ impl Broker {
             committer,
             timers: Timers::default(),
             access: Access,
+            draining: Draining::default(),
             counters: Arc::new(Counters::new(drops)),
             next_session: AtomicU64::new(1),
             seed: settings.seed,
@@ -141,6 +155,21 @@ impl Broker {
 
     pub fn subscriptions(&self) -> usize {
         self.tree.read().len()
+    }
+
+    /// How far the store is behind what was submitted.
+    pub fn lag(&self) -> Lag {
+        self.committer.lag()
+    }
+
+    /// Whether new messages that would have to be kept are refused.
+    pub fn is_short_of_space(&self) -> bool {
+        self.committer.is_short_of_space()
+    }
+
+    /// Whether what is acknowledged is on disk.
+    pub fn is_durable(&self) -> bool {
+        self.committer.is_durable()
     }
 
     fn generation(&self) -> u64 {

@@ -55,6 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Err(refuse(Violation::new(ReasonCode::NotAuthorized, "MQTT-3.1.4-2", why)));
             }
             let request = self.shared.broker.admit(connect, Arc::new(self.peer.identity())).map_err(refuse)?;
+            let request = request.via(&self.peer.entrance.name, self.peer.address);
             Ok(attach(&self.shared, request).await)
         });
         opened.await.unwrap_or(Err(Refusal::TimedOut))
@@ -93,6 +94,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return;
         }
         connack.properties.diagnostics.reason_string = Some(Text::from_static(violation.why));
+        // Where to go instead, while this broker is being drained.
+        let drain = self.shared.broker.draining.drain().filter(|drain| drain.code() == violation.reason);
+        connack.properties.server_reference = drain.and_then(|drain| drain.server_reference.clone());
         if !self.say_connack(connack.clone(), version, packet_bytes_max) {
             // [MQTT-3.2.2-19]
             connack.properties.diagnostics.reason_string = None;
