@@ -10,6 +10,7 @@ pub mod codec;
 pub mod config;
 pub mod data;
 pub mod dump;
+pub mod machine;
 pub mod packet;
 pub mod routing;
 pub mod server;

@@ -32,6 +32,8 @@ macro_rules! counters {
 
 counters! {
     connections_accepted: "connections/accepted",
+    /// Connections that got a session.
+    connections_opened: "connections/opened",
     /// `limits.connections_max` was reached.
     connections_refused_total: "connections/refused/connections_max",
     /// `limits.connections_per_address_max` was reached.
@@ -118,6 +120,19 @@ impl Counters {
     ) {
         missed.clone().for_each(|(reason, _)| self.by_reason(reason).add(1));
         self.drops.note_each(missed.map(|(reason, client_id)| (reason.name(), client_id)), topic);
+    }
+
+    /// Deliveries that were given up, for whatever reason.
+    pub fn dropped_in_all(&self) -> u64 {
+        let dropped = [
+            &self.dropped_queue_full,
+            &self.dropped_mailbox_full,
+            &self.dropped_filter_full,
+            &self.dropped_aged,
+            &self.dropped_expired,
+            &self.dropped_too_large,
+        ];
+        dropped.into_iter().map(Counter::value).sum()
     }
 
     fn by_reason(&self, reason: DropReason) -> &Counter {

@@ -41,6 +41,7 @@ pub use operate::{Receiver, Submitted};
 pub use publisher::{Origin, Publisher, REFUSED};
 pub use registry::{ConnectRequest, Step};
 pub use slot::{MailboxLimits, Slot, SlotHandle};
+pub use sys::Surroundings;
 pub use tracer::{Event, Following, Steps, Trace, Tracer, Wanted, Waypoint};
 pub use traffic::{ByKind, ByQoS, Commits, Traffic, place};
 
@@ -99,6 +100,8 @@ pub struct Broker {
     seed: u64,
     /// Publishes for those who have no connection. Locked before the tree and any inbox, by one turn at a time.
     house: Mutex<Publisher>,
+    /// For `$SYS`. Locked before the house.
+    history: Mutex<sys::History>,
 }
 
 impl std::fmt::Debug for Broker {
@@ -134,6 +137,7 @@ impl Broker {
             next_session: AtomicU64::new(1),
             seed: settings.seed,
             house: Mutex::new(Publisher::new(None, settings.seed)),
+            history: Mutex::default(),
         })
     }
 

@@ -146,6 +146,7 @@ impl Broker {
             listener,
             address,
         };
+        self.counters.connections_opened.add(1);
         slot.lock().notes = Notes { visit: Some(Arc::new(visit)), left_at: None };
         if self.counters.tracer.is_on() {
             self.counters.tracer.note_client(&slot.client_id, Waypoint::Connected);

@@ -1,5 +1,5 @@
 //! The settings themselves, with their defaults.
-use super::QueueFilter;
+use super::{Admin, QueueFilter};
 use crate::types::TopicName;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -21,6 +21,7 @@ pub struct Config {
     pub queue: Queue,
     pub storage: Storage,
     pub sys: Sys,
+    pub admin: Admin,
     #[serde(rename = "listener")]
     pub listeners: Vec<Listener>,
 }
@@ -38,6 +39,7 @@ impl Default for Config {
             queue: Queue::default(),
             storage: Storage::default(),
             sys: Sys::default(),
+            admin: Admin::default(),
             listeners: Listener::built_in(),
         }
     }
@@ -351,6 +353,7 @@ impl Config {
                 fault("listener.allow_anonymous", what, fix);
             }
         }
+        faults.extend(self.admin.faults());
         faults.extend(self.queue.dead_letter_fault());
         faults.extend(super::filters::faults(&self.queue.filters, self.queue.on_full));
         faults
