@@ -4,6 +4,7 @@
 //! know each other) over `packet` over `types`. See docs/ARCHITECTURE.md.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod broker;
 pub mod clock;
 pub mod codec;
@@ -13,6 +14,7 @@ pub mod dump;
 pub mod machine;
 pub mod packet;
 pub mod routing;
+pub mod run;
 pub mod server;
 pub mod session;
 pub mod store;

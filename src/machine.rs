@@ -20,9 +20,13 @@ pub fn disk_bytes(directory: &Path) -> Option<(u64, u64)> {
     Some((disk.f_bavail.saturating_mul(disk.f_frsize), disk.f_blocks.saturating_mul(disk.f_frsize)))
 }
 
-/// How many files a directory has, and their bytes.
-pub fn files(directory: &Path) -> (u64, u64) {
+/// How many files of these extensions a directory has, and their bytes.
+pub fn files(directory: &Path, extensions: &[&str]) -> (u64, u64) {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let files = entries.filter_map(|entry| entry.metadata().ok()).filter(|metadata| metadata.is_file());
+    let is_meant = |path: &Path| {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        extension.is_some_and(|extension| extensions.contains(&extension))
+    };
+    let files = entries.filter(|entry| is_meant(&entry.path())).filter_map(|entry| entry.metadata().ok());
     files.fold((0, 0), |(count, bytes), metadata| (count + 1, bytes + metadata.len()))
 }

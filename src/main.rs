@@ -4,7 +4,11 @@ use clap::{Parser, Subcommand};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
+use std::sync::{Arc, Mutex};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, reload};
+use vowmq::admin::LogLevel;
 use vowmq::config::{Config, LogFormat, Mistake, Sources};
 use vowmq::data;
 
@@ -100,7 +104,7 @@ fn check(config: &Config) -> ExitCode {
 }
 
 fn serve(config: Config) -> ExitCode {
-    start_logging(&config);
+    let log_level = start_logging(&config);
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
@@ -115,7 +119,7 @@ fn serve(config: Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(vowmq::server::run(config, stop_signal())) {
+    match runtime.block_on(vowmq::run::run(config, Some(log_level), stop_signal())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("vowmq: {error}");
@@ -124,13 +128,45 @@ fn serve(config: Config) -> ExitCode {
     }
 }
 
-fn start_logging(config: &Config) {
-    // What goes on inside the database is not for operators, unless they ask for it by name.
-    let filter = EnvFilter::new(format!("fjall=warn,lsm_tree=warn,{}", config.log.level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    match config.log.format {
-        LogFormat::Json => builder.json().init(),
-        LogFormat::Auto | LogFormat::Human => builder.with_ansi(std::io::stderr().is_terminal()).init(),
+fn start_logging(config: &Config) -> Arc<dyn LogLevel> {
+    let level = config.log.level.clone();
+    let (filter, handle) = reload::Layer::new(EnvFilter::new(directives(&level)));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = match config.log.format {
+        LogFormat::Json => lines.json().boxed(),
+        LogFormat::Auto | LogFormat::Human => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    Arc::new(Filter { filter: handle, level: Mutex::new(level) })
+}
+
+/// What goes on inside the database is not for operators, unless they ask for it by name.
+fn directives(level: &str) -> String {
+    format!("fjall=warn,lsm_tree=warn,{level}")
+}
+
+/// What is logged, to be changed while the broker runs.
+struct Filter {
+    filter: reload::Handle<EnvFilter, Registry>,
+    /// Users: operators. Held for a copy.
+    level: Mutex<String>,
+}
+
+impl LogLevel for Filter {
+    fn level(&self) -> String {
+        self.level.lock().map(|level| level.clone()).unwrap_or_default()
+    }
+
+    fn set(&self, level: &str) -> Result<(), String> {
+        if level.trim().is_empty() {
+            return Err("it is empty; choose error, warn, info, debug or trace".to_owned());
+        }
+        let filter = EnvFilter::try_new(directives(level)).map_err(|error| error.to_string())?;
+        self.filter.reload(filter).map_err(|error| error.to_string())?;
+        if let Ok(mut in_force) = self.level.lock() {
+            level.clone_into(&mut in_force);
+        }
+        Ok(())
     }
 }
 

@@ -48,6 +48,13 @@ impl Distribution {
         self.counts.iter().sum()
     }
 
+    /// What was observed since an earlier moment.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let counts = self.counts.iter().zip(&before.counts).map(|(now, then)| now.saturating_sub(*then));
+        Self { bounds: self.bounds, counts: counts.collect(), sum: self.sum.saturating_sub(before.sum) }
+    }
+
     /// The bound below which `share` (0 to 1) of the values lie; of those above all bounds, the last bound.
     pub fn quantile(&self, share: f64) -> Option<u64> {
         let count = self.count();

@@ -47,6 +47,15 @@ pub(crate) struct Shared {
 
 /// Runs the broker until `shutdown` resolves: then it stops accepting, tells its clients, and returns.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
+    run_with(config, shutdown, |_, _| {}).await
+}
+
+/// The same; `ready` is told of the broker once it serves.
+pub async fn run_with(
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+    ready: impl FnOnce(Arc<Broker>, Clock),
+) -> Result<(), ServerError> {
     // Bound first, so that a port in use is told before any data is touched; listening once the routes are there.
     let bound = bind_listeners(&config)?;
     let clock = Clock::start();
@@ -68,6 +77,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         tasks.spawn(accept(shared.clone(), socket, entrance, stopped.clone()));
     }
     tasks.spawn(timers::run(shared.clone(), config.sys.interval_s, stopped));
+    ready(shared.broker.clone(), clock);
     shutdown.await;
     tracing::info!("shutting down: clients are told");
     stop.send_replace(true);
