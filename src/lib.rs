@@ -9,6 +9,7 @@ pub mod broker;
 pub mod clock;
 pub mod codec;
 pub mod config;
+pub mod ctl;
 pub mod data;
 pub mod dump;
 pub mod machine;

@@ -1,7 +1,7 @@
 //! Arguments, logging and exit codes; everything else is in the library.
 #![forbid(unsafe_code)]
-use clap::{Parser, Subcommand};
-use std::io::IsTerminal;
+use clap::{CommandFactory, Parser, Subcommand};
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, reload};
 use vowmq::admin::LogLevel;
 use vowmq::config::{Config, LogFormat, Mistake, Sources};
-use vowmq::data;
+use vowmq::{ctl, data};
 
 /// VowMQ: an MQTT 3.1.1 and 5.0 broker whose acknowledgements are vows.
 #[derive(Debug, Parser)]
@@ -22,6 +22,7 @@ Examples:
   vowmq --config /etc/vowmq.toml         serve with this file
   vowmq check --config /etc/vowmq.toml   look for mistakes and print the settings in force
   vowmq data check --data-dir data       look for damage and change nothing
+  vowmq ctl status                       ask the running broker how it is
   VOWMQ_LIMITS__PACKET_BYTES_MAX=65536 vowmq"
 )]
 struct Arguments {
@@ -53,6 +54,13 @@ enum Command {
         #[command(subcommand)]
         command: data::Command,
     },
+    /// See and steer the running broker
+    #[command(after_help = ctl::EXIT_CODES)]
+    Ctl(ctl::Options),
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page, e.g. for `vowmq man | man -l -`
+    Man,
 }
 
 /// The configuration, or what was asked for, is wrong.
@@ -60,6 +68,11 @@ const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    match &arguments.command {
+        Some(Command::Completions { shell }) => return print_completions(*shell),
+        Some(Command::Man) => return print_manual(),
+        _ => {}
+    }
     let config = match Config::load(&sources(&arguments)) {
         Ok(config) => config,
         Err(mistakes) => return tell(&mistakes),
@@ -67,8 +80,39 @@ fn main() -> ExitCode {
     match arguments.command {
         Some(Command::Check) => check(&config),
         Some(Command::Data { command }) => data::run(&command, &config),
+        Some(Command::Ctl(options)) => ctl::run(&options, &config),
+        // Told before the configuration was looked at.
+        Some(Command::Completions { .. } | Command::Man) => ExitCode::SUCCESS,
         None => serve(config),
     }
+}
+
+fn print_completions(shell: clap_complete::Shell) -> ExitCode {
+    clap_complete::generate(shell, &mut Arguments::command(), "vowmq", &mut std::io::stdout());
+    ExitCode::SUCCESS
+}
+
+/// One page for the program and all its commands.
+fn print_manual() -> ExitCode {
+    let mut page = Vec::new();
+    let mut command = Arguments::command();
+    command.build();
+    let written = write_manual(&command, true, &mut page).and_then(|()| std::io::stdout().write_all(&page));
+    if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn write_manual(command: &clap::Command, is_first: bool, page: &mut Vec<u8>) -> std::io::Result<()> {
+    let manual = clap_mangen::Man::new(command.clone());
+    if is_first {
+        manual.render(page)?;
+    } else {
+        let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
+        writeln!(page, ".SH {}", name.to_uppercase())?;
+        manual.render_synopsis_section(page)?;
+        manual.render_options_section(page)?;
+    }
+    let commands = command.get_subcommands().filter(|command| command.get_name() != "help");
+    commands.into_iter().try_for_each(|command| write_manual(command, false, page))
 }
 
 fn sources(arguments: &Arguments) -> Sources {
