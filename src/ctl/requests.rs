@@ -337,7 +337,8 @@ fn backup(client: &Client, file: Option<&Path>) -> Result<(), Failure> {
     }
     out.flush()?;
     drop(out);
-    let is_whole = serde_json::from_slice::<Value>(&last).is_ok_and(|last| last.get("type").is_some_and(|kind| kind == "end"));
+    let is_whole =
+        serde_json::from_slice::<Value>(&last).is_ok_and(|last| last.get("type").is_some_and(|kind| kind == "end"));
     if !is_whole {
         return Err(Failure::Incomplete("the backup broke off; it ends with no `end` line".to_owned()));
     }

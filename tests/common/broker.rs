@@ -67,6 +67,11 @@ impl Broker {
         self.wait_until_ready().expect("the broker starts again");
     }
 
+    #[allow(dead_code, reason = "not every test looks at what the broker keeps")]
+    pub fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
     fn wait_until_ready(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + READY_WITHIN;
         loop {
