@@ -142,20 +142,20 @@ impl Scrape {
             "vowmq_commit_seconds",
             "How long the store took to make a group durable",
             &commits.commit_us.distribution(),
-            1e-6,
+            1e6,
         )?;
         page.histogram(
             "vowmq_commit_wait_seconds",
             "From the first submission of a group until all of it was handed on: what a publisher waits for, at most",
             &commits.wait_us.distribution(),
-            1e-6,
+            1e6,
         )?;
         page.histogram("vowmq_commit_records", "Records of a group", &commits.records.distribution(), 1.0)?;
         let lag = self.lag;
         page.gauge(
             "vowmq_commit_lag_seconds",
             "For how long the oldest submission waits",
-            lag.oldest_us as f64 * 1e-6,
+            lag.oldest_us as f64 / 1e6,
         )?;
         page.gauge("vowmq_commit_lag_submissions", "Submissions that wait", lag.submissions as f64)?;
         page.gauge("vowmq_commit_lag_bytes", "Bytes that wait", lag.bytes as f64)?;

@@ -4,10 +4,12 @@ use crate::peer::{PATIENCE, Peer, ack, admin_address, id, own_token, start};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::time::Instant;
 use vowmq::packet::{Packet, PublishQoS};
 use vowmq::types::QoS;
 
-struct Trace(BufReader<TcpStream>);
+/// The stream, and when patience ends: it is kept alive by comments.
+struct Trace(BufReader<TcpStream>, Instant);
 
 impl Trace {
     /// Follows from now on.
@@ -18,13 +20,14 @@ impl Trace {
         let head =
             format!("GET /api/v1/trace?{query} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\r\n");
         stream.write_all(head.as_bytes()).unwrap();
-        let mut trace = Self(BufReader::new(stream));
+        let mut trace = Self(BufReader::new(stream), Instant::now() + 3 * PATIENCE);
         assert_eq!(trace.data_behind("event: begun"), "{}");
         trace
     }
 
     fn data_behind(&mut self, event: &str) -> String {
         loop {
+            assert!(Instant::now() < self.1, "no {event} comes");
             if self.line() == event {
                 let line = self.line();
                 return line.strip_prefix("data: ").unwrap_or_else(|| panic!("no data but {line:?}")).to_owned();
@@ -68,7 +71,7 @@ fn one_message_is_followed_from_end_to_end() {
     giver.send(&Packet::PubRel(ack(id(9))));
     assert!(matches!(giver.next(), Some(Packet::PubComp(_))));
 
-    let steps: Vec<_> = (0..11).map(|_| trace.step()).collect();
+    let steps: Vec<_> = (0..10).map(|_| trace.step()).collect();
     let of = |client: &str| {
         let told = steps.iter().map(|(told, _)| told.as_str());
         told.filter(|told| told.contains(client)).collect::<Vec<_>>()

@@ -48,12 +48,12 @@ impl<'a> Page<'a> {
         Ok(())
     }
 
-    /// `unit` turns the values that were counted into those that are told.
-    pub fn histogram(&mut self, name: &str, help: &str, distribution: &Distribution, unit: f64) -> fmt::Result {
-        let bounds = distribution.bounds.iter().map(|bound| *bound as f64 * unit).chain([f64::MAX]);
+    /// `units` is how many of what was counted are one of what is told.
+    pub fn histogram(&mut self, name: &str, help: &str, distribution: &Distribution, units: f64) -> fmt::Result {
+        let bounds = distribution.bounds.iter().map(|bound| *bound as f64 / units).chain([f64::INFINITY]);
         let buckets: Vec<_> = bounds.zip(distribution.counts.iter().copied()).collect();
         let mut encoder = self.encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
-        let sum = distribution.sum as f64 * unit;
+        let sum = distribution.sum as f64 / units;
         encoder.encode_histogram::<NoLabelSet>(sum, distribution.count(), &buckets, None)
     }
 }
