@@ -152,11 +152,7 @@ impl Scrape {
         )?;
         page.histogram("vowmq_commit_records", "Records of a group", &commits.records.distribution(), 1.0)?;
         let lag = self.lag;
-        page.gauge(
-            "vowmq_commit_lag_seconds",
-            "For how long the oldest submission waits",
-            lag.oldest_us as f64 / 1e6,
-        )?;
+        page.gauge("vowmq_commit_lag_seconds", "For how long the oldest submission waits", lag.oldest_us as f64 / 1e6)?;
         page.gauge("vowmq_commit_lag_submissions", "Submissions that wait", lag.submissions as f64)?;
         page.gauge("vowmq_commit_lag_bytes", "Bytes that wait", lag.bytes as f64)?;
         let is_full = f64::from(u8::from(self.broker.is_short_of_space()));
