@@ -3,6 +3,7 @@ use crate::admin::{self, AdminError, Desk, LogLevel, Reloaded};
 use crate::config::Config;
 use crate::server::{self, ServerError};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Why it cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -21,11 +22,17 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let admin = admin::open(&config)?;
     let data_dir = config.persistence.then(|| config.data_dir.clone());
+    let is_stopping = Arc::new(AtomicBool::new(false));
+    let stopping = is_stopping.clone();
+    let shutdown = async {
+        shutdown.await;
+        stopping.store(true, Ordering::Relaxed);
+    };
     let served = server::run_with(config, shutdown, |broker, clock| {
         let Some(admin) = &admin else { return };
         let tokens = admin.tokens();
         let reload = Arc::new(move || vec![Reloaded { name: "admin.token".to_owned(), result: tokens() }]);
-        admin.begin(Desk { broker, clock, data_dir, log_level, reload });
+        admin.begin(Desk { broker, clock, data_dir, log_level, is_stopping, reload });
     });
     let served = served.await;
     if let Some(admin) = admin {

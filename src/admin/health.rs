@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use utoipa::ToSchema;
 
 /// Microseconds after which what waits for the disk counts as stuck.
@@ -25,6 +26,7 @@ pub(super) fn hindrances(desk: Option<&Desk>) -> Vec<&'static str> {
     let broker = &desk.broker;
     let is_stuck = broker.lag().oldest_us > STUCK_US;
     let all = [
+        (desk.is_stopping.load(Ordering::Relaxed), "stopping"),
         (broker.draining.drain().is_some(), "draining"),
         (broker.is_short_of_space(), "disk_full"),
         (is_stuck, "not_committing"),
@@ -41,7 +43,7 @@ pub(super) async fn healthz() -> Json<Health> {
 /// Whether clients can be served: the data is read, commits go through, the disk has room, nobody drains it.
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()), responses(
     (status = 200, description = "ready", body = Health),
-    (status = 503, description = "not ready; `reasons` says why: recovering, draining, disk_full, not_committing", body = Health),
+    (status = 503, description = "not ready; `reasons` says why: recovering, stopping, draining, disk_full, not_committing", body = Health),
 ))]
 pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     let reasons: Vec<_> = hindrances(shared.desk.get()).into_iter().map(str::to_owned).collect();

@@ -20,6 +20,7 @@ use credentials::CredentialsError;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Semaphore;
 
@@ -36,6 +37,8 @@ pub struct Desk {
     pub data_dir: Option<PathBuf>,
     /// Changes what is logged; `None` if whoever embeds the broker logs by itself.
     pub log_level: Option<Arc<dyn LogLevel>>,
+    /// Set when the broker begins to end.
+    pub is_stopping: Arc<AtomicBool>,
     /// Loads certificates, rules and the like anew.
     pub reload: Arc<dyn Fn() -> Vec<Reloaded> + Send + Sync>,
 }

@@ -143,6 +143,10 @@ impl Setting {
         if let (Value::Array(entries), "admin.token") = (&self.value, self.key.as_str()) {
             return entries.iter().find_map(AdminToken::misfit).and_then(|(key, what, fix)| told(&key, what, fix));
         }
+        if self.key == "admin.token" {
+            let fix = "write [[admin.token]] above its settings";
+            return told(&self.key, format!("{} is not a list of tables", self.value), fix.into());
+        }
         if self.key == "queue.filter" {
             let fix = "write [[queue.filter]] above its settings";
             return told(&self.key, format!("{} is not a list of tables", self.value), fix.into());

@@ -26,7 +26,9 @@ fn a_drain_lets_exchanges_end_sends_clients_elsewhere_and_lets_nobody_in() {
     let (ready, _, told) = request(&broker, "GET", "/readyz", &[], "");
     assert_eq!(ready, 503);
     assert!(told.contains("draining"), "{told}");
-    assert_eq!(Peer::try_connect(&broker, "late").1, ReasonCode::UseAnotherServer);
+    let (_, refusal) = Peer::ask_to_connect(&broker, "late");
+    assert_eq!(refusal.code, ReasonCode::UseAnotherServer);
+    assert_eq!(refusal.properties.server_reference.as_ref().map(|text| text.as_str()), Some("other:1883"));
 
     eventually("the idle one to leave", || (read(&broker, "/api/v1/drain")["connected"] == 1).then_some(()));
     busy.send(&Packet::PubRel(ack(id(3))));

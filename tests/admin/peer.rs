@@ -7,8 +7,8 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 use vowmq::codec::{self, ForwardProperties};
 use vowmq::packet::{
-    Ack, Connect, ConnectProperties, Packet, Publish, PublishQoS, Subscribe, SubscribeFilter, SubscriptionOptions,
-    Version,
+    Ack, ConnAck, Connect, ConnectProperties, Packet, Publish, PublishQoS, Subscribe, SubscribeFilter,
+    SubscriptionOptions, Version,
 };
 use vowmq::types::{PacketId, PublishProperties, QoS, ReasonCode, Text, TopicFilter, TopicName};
 
@@ -31,12 +31,12 @@ pub fn text(text: &str) -> Text {
 impl Peer {
     /// Connects with a session that is kept.
     pub fn connect(broker: &Broker, client_id: &str) -> Self {
-        let (peer, code) = Self::try_connect(broker, client_id);
-        assert_eq!(code, ReasonCode::Success);
+        let (peer, connack) = Self::ask_to_connect(broker, client_id);
+        assert_eq!(connack.code, ReasonCode::Success);
         peer
     }
 
-    pub fn try_connect(broker: &Broker, client_id: &str) -> (Self, ReasonCode) {
+    pub fn ask_to_connect(broker: &Broker, client_id: &str) -> (Self, ConnAck) {
         let (mut peer, version) = (Self::open(broker), Version::V5);
         let properties = ConnectProperties { session_expiry_s: Some(3600), ..ConnectProperties::default() };
         peer.send(&Packet::Connect(Box::new(Connect {
@@ -50,7 +50,7 @@ impl Peer {
             properties,
         })));
         match peer.next() {
-            Some(Packet::ConnAck(connack)) => (peer, connack.code),
+            Some(Packet::ConnAck(connack)) => (peer, *connack),
             other => panic!("no CONNACK but {other:?}"),
         }
     }

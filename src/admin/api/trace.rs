@@ -43,7 +43,7 @@ pub(super) struct TraceEvent {
     pub at_ms: u64,
     /// Microseconds since the trace began.
     pub at_us: u64,
-    /// connected, disconnected, received, refused, routed, stored, retained, sent, answered, acknowledged or dropped.
+    /// connected, disconnected, received, refused, routed, stored, sent, answered, acknowledged or dropped.
     pub event: String,
     pub client_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,7 +177,7 @@ impl TraceEvent {
 
     fn add(&mut self, step: Waypoint) {
         match step {
-            Waypoint::Connected | Waypoint::Disconnected | Waypoint::Retained => {}
+            Waypoint::Connected | Waypoint::Disconnected => {}
             Waypoint::Received { packet_id, retain, .. } => {
                 self.packet = Some("PUBLISH".to_owned());
                 self.packet_id = packet_id.map(|id| id.value());

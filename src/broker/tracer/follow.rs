@@ -40,7 +40,6 @@ impl Waypoint {
             Self::Refused { .. } => "refused",
             Self::Routed { .. } => "routed",
             Self::Stored { .. } => "stored",
-            Self::Retained => "retained",
             Self::Sent { .. } => "sent",
             Self::Answered { .. } => "answered",
             Self::Acknowledged { .. } => "acknowledged",

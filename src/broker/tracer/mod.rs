@@ -48,8 +48,6 @@ pub enum Waypoint {
     Stored {
         position: u64,
     },
-    /// It is on disk as the retained message of its topic.
-    Retained,
     /// Its PUBLISH left for this client.
     Sent {
         packet_id: Option<PacketId>,

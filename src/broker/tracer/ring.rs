@@ -10,10 +10,12 @@ use std::task::{Context, Poll, Waker};
 
 /// Steps kept until somebody takes them.
 const EVENTS_MAX: usize = 4096;
-/// Bytes of payloads among them.
-const PAYLOAD_BYTES_MAX: usize = 8 << 20;
+/// Bytes of topics and payloads among them; a step whose payload does not fit is told without it.
+const EVENT_BYTES_MAX: usize = 8 << 20;
 /// Exchanges under way that are known by their Packet Identifiers.
 const EXCHANGES_MAX: usize = 10_000;
+/// Bytes of their topics.
+const EXCHANGE_BYTES_MAX: usize = 8 << 20;
 
 #[derive(Debug)]
 pub struct Trace {
@@ -27,9 +29,10 @@ pub struct Trace {
 #[derive(Debug, Default)]
 struct Ring {
     events: VecDeque<Event>,
-    payload_bytes: usize,
+    event_bytes: usize,
     lost: u64,
     exchanges: HashMap<Exchange, Followed>,
+    exchange_bytes: usize,
     waker: Option<Waker>,
 }
 
@@ -81,7 +84,7 @@ impl Trace {
             ring.waker = Some(context.waker().clone());
             return Poll::Pending;
         }
-        ring.payload_bytes = 0;
+        ring.event_bytes = 0;
         Poll::Ready(Steps { events: ring.events.drain(..).collect(), lost: std::mem::take(&mut ring.lost) })
     }
 
@@ -92,10 +95,8 @@ impl Trace {
         let fingerprint = fingerprint(message);
         let topic = message.topic.detached();
         let mut ring = self.ring.lock();
-        if let Some(exchange) = session.and_then(|session| step.begins(session))
-            && ring.exchanges.len() < EXCHANGES_MAX
-        {
-            ring.exchanges.insert(exchange, Followed { topic: topic.clone(), fingerprint });
+        if let Some(exchange) = session.and_then(|session| step.begins(session)) {
+            ring.begin(exchange, Followed { topic: topic.clone(), fingerprint });
         }
         let payload = (self.with_payloads && step.shows_payload()).then(|| Bytes::copy_from_slice(&message.payload));
         self.push(&mut ring, client_id, step, Some(Followed { topic, fingerprint }), payload);
@@ -104,7 +105,7 @@ impl Trace {
     pub(super) fn note_packet(&self, session: SessionKey, client_id: &ClientId, step: Waypoint) {
         let Some((exchange, is_last)) = step.names(session) else { return };
         let mut ring = self.ring.lock();
-        let found = if is_last { ring.exchanges.remove(&exchange) } else { ring.exchanges.get(&exchange).cloned() };
+        let found = if is_last { ring.end(exchange) } else { ring.exchanges.get(&exchange).cloned() };
         if let Some(followed) = found {
             self.push(&mut ring, client_id, step, Some(followed), None);
         }
@@ -124,18 +125,48 @@ impl Trace {
         followed: Option<Followed>,
         payload: Option<Bytes>,
     ) {
-        let payload = payload.filter(|payload| ring.payload_bytes + payload.len() <= PAYLOAD_BYTES_MAX);
-        ring.payload_bytes += payload.as_ref().map_or(0, Bytes::len);
-        if ring.events.len() >= EVENTS_MAX {
+        let bytes = ring.event_bytes + followed.as_ref().map_or(0, Followed::bytes);
+        if ring.events.len() >= EVENTS_MAX || bytes > EVENT_BYTES_MAX {
             ring.lost += 1;
+            ring.wake();
             return;
         }
+        let payload = payload.filter(|payload| bytes + payload.len() <= EVENT_BYTES_MAX);
+        ring.event_bytes = bytes + payload.as_ref().map_or(0, Bytes::len);
         let (topic, fingerprint) = followed.map(|followed| (followed.topic, followed.fingerprint)).unzip();
         let at_us = self.began.elapsed_us();
         ring.events.push_back(Event { at_us, client_id: client_id.clone(), step, topic, fingerprint, payload });
-        if let Some(waker) = ring.waker.take() {
+        ring.wake();
+    }
+}
+
+impl Followed {
+    fn bytes(&self) -> usize {
+        self.topic.as_bytes().len()
+    }
+}
+
+impl Ring {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
             waker.wake();
         }
+    }
+
+    /// Remembers an exchange, unless there are too many.
+    fn begin(&mut self, exchange: Exchange, followed: Followed) {
+        let bytes = self.exchange_bytes + followed.bytes();
+        if self.exchanges.len() < EXCHANGES_MAX && bytes <= EXCHANGE_BYTES_MAX {
+            self.exchange_bytes = bytes;
+            let before = self.exchanges.insert(exchange, followed);
+            self.exchange_bytes -= before.as_ref().map_or(0, Followed::bytes);
+        }
+    }
+
+    fn end(&mut self, exchange: Exchange) -> Option<Followed> {
+        let followed = self.exchanges.remove(&exchange)?;
+        self.exchange_bytes -= followed.bytes();
+        Some(followed)
     }
 }
 
@@ -143,4 +174,65 @@ fn fingerprint(message: &Message) -> u64 {
     let mut hasher = DefaultHasher::new();
     (message.topic.as_bytes(), &message.forward, &message.payload).hash(&mut hasher);
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{QoS, ReasonCode, Text};
+    use std::future::poll_fn;
+    use std::task::Waker;
+
+    fn message(payload: &'static [u8]) -> Message {
+        Message {
+            topic: TopicName::try_from("a").unwrap(),
+            payload: Bytes::from_static(payload),
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            forward: Bytes::new(),
+            expires_at: None,
+        }
+    }
+
+    fn client(name: &'static str) -> ClientId {
+        ClientId::new(&Text::from_static(name)).unwrap()
+    }
+
+    fn steps(trace: &Trace) -> Option<Steps> {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut taken = poll_fn(|context| trace.poll_steps(context));
+        match std::pin::Pin::new(&mut taken).poll(&mut context) {
+            Poll::Ready(steps) => Some(steps),
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn a_ring_that_nobody_reads_is_bounded_and_says_what_it_lost() {
+        let trace = Trace::new(Wanted::default(), true);
+        for _ in 0..EVENTS_MAX + 3 {
+            trace.note(None, &client("c"), &message(b"x"), Waypoint::Dropped { reason: "aged" });
+        }
+        let first = steps(&trace).unwrap();
+        assert_eq!((first.events.len(), first.lost), (EVENTS_MAX, 3));
+        assert!(steps(&trace).is_none());
+    }
+
+    #[test]
+    fn acknowledgements_are_told_with_the_message_of_their_exchange() {
+        let trace = Trace::new(Wanted::default(), false);
+        let packet_id = PacketId::new(4).unwrap();
+        let sent = Waypoint::Sent { packet_id: Some(packet_id), qos: QoS::AtLeastOnce, dup: false };
+        let ack = Waypoint::Acknowledged { packet: "PUBACK", packet_id, code: ReasonCode::Success };
+        trace.note(Some(SessionKey(1)), &client("c"), &message(b"x"), sent);
+        trace.note_packet(SessionKey(2), &client("d"), ack);
+        trace.note_packet(SessionKey(1), &client("c"), ack);
+        trace.note_packet(SessionKey(1), &client("c"), ack);
+        let told = steps(&trace).unwrap().events;
+        let told: Vec<_> = told.iter().map(|event| (event.step, event.fingerprint, event.payload.clone())).collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!((told[0].0, told[1].0), (sent, ack));
+        assert_eq!((told[0].1, &told[0].2), (told[1].1, &None));
+        assert_eq!(trace.ring.lock().exchange_bytes, 0);
+    }
 }
