@@ -97,7 +97,7 @@ impl Attachment {
         let mut result = Ok(());
         for packet in packets {
             result = packet.and_then(|packet| {
-                if self.broker.counters.tracer.is_on() {
+                if self.broker.tracer.is_on() {
                     self.trace_packet(&packet);
                 }
                 if self.has_to_wait(&packet) {
@@ -208,7 +208,7 @@ impl Attachment {
 
     /// What is to be written, in order. The caller empties it.
     pub fn output(&mut self) -> &mut Vec<Outgoing> {
-        if self.broker.counters.tracer.is_on() {
+        if self.broker.tracer.is_on() {
             self.trace_output();
         }
         &mut self.turn.send
@@ -250,8 +250,8 @@ impl Attachment {
         let (broker, slot) = (self.broker, self.slot);
         slot.in_doubt.set(0);
         slot.lock().notes.left_at = Some(now);
-        if broker.counters.tracer.is_on() {
-            broker.counters.tracer.note_client(&slot.client_id, Waypoint::Disconnected);
+        if broker.tracer.is_on() {
+            broker.tracer.note_client(&slot.client_id, Waypoint::Disconnected);
         }
         self.publisher.flush(&broker);
         match ended {
@@ -374,7 +374,7 @@ impl Attachment {
         let traced = self.trace_received(&publication);
         let code = self.publish_if_allowed(publication, now, batch);
         if let Some(message) = traced.filter(|_| code != ReasonCode::Success) {
-            self.broker.counters.tracer.note(&self.slot.client_id, &message, Waypoint::Refused { code });
+            self.broker.tracer.note(&self.slot.client_id, &message, Waypoint::Refused { code });
         }
         code
     }

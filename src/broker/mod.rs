@@ -96,6 +96,8 @@ pub struct Broker {
     access: Access,
     pub draining: Draining,
     pub counters: Arc<Counters>,
+    /// The counters' own, at hand where nothing is written all the time: it is asked for each message.
+    tracer: Arc<Tracer>,
     next_session: AtomicU64,
     seed: u64,
     /// Publishes for those who have no connection. Locked before the tree and any inbox, by one turn at a time.
@@ -113,6 +115,7 @@ impl std::fmt::Debug for Broker {
 impl Broker {
     pub fn new(settings: Settings, committer: Arc<Committer>) -> Arc<Self> {
         let drops = Drops::new(settings.queue.dead_letter_topic.is_some());
+        let counters = Arc::new(Counters::new(drops));
         Arc::new(Self {
             limits: Arc::new(settings.limits),
             features: Arc::new(Features { has_shelf: committer.is_durable(), ..settings.features }),
@@ -133,7 +136,8 @@ impl Broker {
             timers: Timers::default(),
             access: Access,
             draining: Draining::default(),
-            counters: Arc::new(Counters::new(drops)),
+            tracer: counters.tracer.clone(),
+            counters,
             next_session: AtomicU64::new(1),
             seed: settings.seed,
             house: Mutex::new(Publisher::new(None, settings.seed)),

@@ -43,14 +43,14 @@ impl Broker {
         let slot = Slot::new(key, client_id, false);
         let mut publisher = Publisher::new(None, self.seed ^ key.0);
         let mut batch = Batch::default();
-        let traced = self.counters.tracer.is_on().then(|| message.clone());
+        let traced = self.tracer.is_on().then(|| message.clone());
         if let Some(message) = &traced {
             let step = super::Waypoint::Received { packet_id: None, qos: message.qos, retain: message.retain };
-            self.counters.tracer.note(&slot.client_id, message, step);
+            self.tracer.note(&slot.client_id, message, step);
         }
         let code = publisher.publish(self, message, Origin::Client { inbound: None }, &mut batch, now);
         if let Some(message) = traced.filter(|_| code != ReasonCode::Success) {
-            self.counters.tracer.note(&slot.client_id, &message, super::Waypoint::Refused { code });
+            self.tracer.note(&slot.client_id, &message, super::Waypoint::Refused { code });
         }
         let commit = self.committer.submit(batch, Some(&slot));
         publisher.flush(self);

@@ -148,8 +148,8 @@ impl Broker {
         };
         self.counters.connections_opened.add(1);
         slot.lock().notes = Notes { visit: Some(Arc::new(visit)), left_at: None };
-        if self.counters.tracer.is_on() {
-            self.counters.tracer.note_client(&slot.client_id, Waypoint::Connected);
+        if self.tracer.is_on() {
+            self.tracer.note_client(&slot.client_id, Waypoint::Connected);
         }
         let is_v5 = connect.version.is_v5();
         let mut batch = Batch::default();

@@ -56,7 +56,7 @@ impl Attachment {
 
     /// The message, if somebody follows messages.
     pub(super) fn trace_received(&self, publication: &Publication) -> Option<Message> {
-        let tracer = &self.broker.counters.tracer;
+        let tracer = &self.broker.tracer;
         if !tracer.is_on() {
             return None;
         }
@@ -69,12 +69,12 @@ impl Attachment {
     pub(super) fn trace_packet(&self, packet: &Packet) {
         if let Some((packet, ack)) = acknowledgement(packet) {
             let step = Waypoint::Acknowledged { packet, packet_id: ack.id, code: ack.code };
-            self.broker.counters.tracer.note_packet(self.slot.key, &self.slot.client_id, step);
+            self.broker.tracer.note_packet(self.slot.key, &self.slot.client_id, step);
         }
     }
 
     pub(super) fn trace_output(&self) {
-        let (tracer, session, client_id) = (&self.broker.counters.tracer, self.slot.key, &self.slot.client_id);
+        let (tracer, session, client_id) = (&self.broker.tracer, self.slot.key, &self.slot.client_id);
         for outgoing in &self.turn.send {
             match outgoing {
                 Outgoing::Publish(publish) => {

@@ -180,9 +180,9 @@ impl Publisher {
         // [MQTT-3.8.4-8]
         let qos = message.qos.min(target.qos);
         let is_queued = qos != QoS::AtMostOnce;
-        if broker.counters.tracer.is_on() {
+        if broker.tracer.is_on() {
             let is_durable = is_queued && peer.slot.is_durable && broker.committer.is_durable();
-            broker.counters.tracer.note(&peer.slot.client_id, message, Waypoint::Routed { qos, is_durable });
+            broker.tracer.note(&peer.slot.client_id, message, Waypoint::Routed { qos, is_durable });
         }
         let delivery = Delivery {
             message: message.clone(),
