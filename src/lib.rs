@@ -5,16 +5,20 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod admin;
 pub mod broker;
 pub mod certs;
 pub mod clock;
 pub mod codec;
 pub mod config;
+pub mod ctl;
 pub mod data;
 pub mod dump;
 pub mod identity;
+pub mod machine;
 pub mod packet;
 pub mod routing;
+pub mod run;
 pub mod server;
 pub mod session;
 pub mod store;

@@ -1,16 +1,20 @@
 //! Arguments, logging and exit codes; everything else is in the library.
 #![forbid(unsafe_code)]
-use clap::{Parser, Subcommand};
-use std::io::IsTerminal;
+use clap::{CommandFactory, Parser, Subcommand};
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
+use std::sync::{Arc, Mutex};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, reload};
+use vowmq::admin::LogLevel;
 use vowmq::broker::AccessFile;
 use vowmq::clock::Clock;
 use vowmq::config::{Config, LogFormat, Mistake, Sources};
 use vowmq::identity::command::Passwd;
 use vowmq::identity::{self, Authenticators};
-use vowmq::{certs, data, trial};
+use vowmq::{certs, ctl, data, trial};
 
 /// Messages are made on one thread and dropped on another all the time, which this allocator is made for.
 #[global_allocator]
@@ -29,6 +33,7 @@ Examples:
                                          ask which access rule decides
   vowmq certs --name broker.example.org   make certificates to try TLS with, in certs/
   vowmq data check --data-dir data       look for damage and change nothing
+  vowmq ctl status                       ask the running broker how it is
   VOWMQ_LIMITS__PACKET_BYTES_MAX=65536 vowmq"
 )]
 struct Arguments {
@@ -69,6 +74,13 @@ enum Command {
         #[command(subcommand)]
         command: data::Command,
     },
+    /// See and steer the running broker
+    #[command(after_help = ctl::EXIT_CODES)]
+    Ctl(ctl::Options),
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page, e.g. for `vowmq man | man -l -`
+    Man,
 }
 
 /// The configuration, or what was asked for, is wrong.
@@ -81,12 +93,43 @@ fn main() -> ExitCode {
         // They need no configuration.
         (Some(Command::Passwd(passwd)), _) => identity::command::run(&passwd),
         (Some(Command::Certs(arguments)), _) => certs::run(&arguments),
+        (Some(Command::Completions { shell }), _) => print_completions(shell),
+        (Some(Command::Man), _) => print_manual(),
         (_, Err(mistakes)) => tell(&mistakes),
         (Some(Command::Check), Ok(config)) => check(&config),
         (Some(Command::Access { command }), Ok(config)) => trial::run(&command, &config),
+        (Some(Command::Ctl(options)), Ok(config)) => ctl::run(&options, &config),
         (Some(Command::Data { command }), Ok(config)) => data::run(&command, &config),
         (None, Ok(config)) => serve(config),
     }
+}
+
+fn print_completions(shell: clap_complete::Shell) -> ExitCode {
+    clap_complete::generate(shell, &mut Arguments::command(), "vowmq", &mut std::io::stdout());
+    ExitCode::SUCCESS
+}
+
+/// One page for the program and all its commands.
+fn print_manual() -> ExitCode {
+    let mut page = Vec::new();
+    let mut command = Arguments::command();
+    command.build();
+    let written = write_manual(&command, true, &mut page).and_then(|()| std::io::stdout().write_all(&page));
+    if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn write_manual(command: &clap::Command, is_first: bool, page: &mut Vec<u8>) -> std::io::Result<()> {
+    let manual = clap_mangen::Man::new(command.clone());
+    if is_first {
+        manual.render(page)?;
+    } else {
+        let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
+        writeln!(page, ".SH {}", name.to_uppercase())?;
+        manual.render_synopsis_section(page)?;
+        manual.render_options_section(page)?;
+    }
+    let commands = command.get_subcommands().filter(|command| command.get_name() != "help");
+    commands.into_iter().try_for_each(|command| write_manual(command, false, page))
 }
 
 fn sources(arguments: &Arguments) -> Sources {
@@ -130,7 +173,7 @@ fn check(config: &Config) -> ExitCode {
 }
 
 fn serve(config: Config) -> ExitCode {
-    start_logging(&config);
+    let log_level = start_logging(&config);
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
@@ -145,7 +188,7 @@ fn serve(config: Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(vowmq::server::run(config, stop_signal())) {
+    match runtime.block_on(vowmq::run::run(config, Some(log_level), stop_signal())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("vowmq: {error}");
@@ -154,15 +197,46 @@ fn serve(config: Config) -> ExitCode {
     }
 }
 
-fn start_logging(config: &Config) {
-    // What goes on inside the database is not for operators, unless they ask for it by name. What is sent to a web
-    // service, and comes from it, holds secrets.
-    let quiet = "fjall=warn,lsm_tree=warn,ureq=warn,ureq_proto=warn,rustls=warn";
-    let filter = EnvFilter::new(format!("{quiet},{}", config.log.level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    match config.log.format {
-        LogFormat::Json => builder.json().init(),
-        LogFormat::Auto | LogFormat::Human => builder.with_ansi(std::io::stderr().is_terminal()).init(),
+fn start_logging(config: &Config) -> Arc<dyn LogLevel> {
+    let level = config.log.level.clone();
+    let (filter, handle) = reload::Layer::new(EnvFilter::new(directives(&level)));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = match config.log.format {
+        LogFormat::Json => lines.json().boxed(),
+        LogFormat::Auto | LogFormat::Human => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    Arc::new(Filter { filter: handle, level: Mutex::new(level) })
+}
+
+/// What goes on inside the database is not for operators, unless they ask for it by name. What is sent to a web service,
+/// and comes from it, holds secrets.
+fn directives(level: &str) -> String {
+    format!("fjall=warn,lsm_tree=warn,ureq=warn,ureq_proto=warn,rustls=warn,{level}")
+}
+
+/// What is logged, to be changed while the broker runs.
+struct Filter {
+    filter: reload::Handle<EnvFilter, Registry>,
+    /// Users: operators. Held for a copy.
+    level: Mutex<String>,
+}
+
+impl LogLevel for Filter {
+    fn level(&self) -> String {
+        self.level.lock().map(|level| level.clone()).unwrap_or_default()
+    }
+
+    fn set(&self, level: &str) -> Result<(), String> {
+        if level.trim().is_empty() {
+            return Err("it is empty; choose error, warn, info, debug or trace".to_owned());
+        }
+        let filter = EnvFilter::try_new(directives(level)).map_err(|error| error.to_string())?;
+        self.filter.reload(filter).map_err(|error| error.to_string())?;
+        if let Ok(mut in_force) = self.level.lock() {
+            level.clone_into(&mut in_force);
+        }
+        Ok(())
     }
 }
 

@@ -123,6 +123,44 @@ fn wrong_files_are_told_with_place_fault_and_fix() {
 }
 
 #[test]
+fn wrong_admin_settings_are_told_with_place_fault_and_fix() {
+    for (settings, expected) in [
+        (
+            "address = \"here\"",
+            "admin.address: \"here\" is not an address and port; write e.g. address = \"127.0.0.1:18883\", or \"\" for none",
+        ),
+        (
+            "anonymous = \"all\"",
+            "admin.anonymous: \"all\" is not one of the values to choose from; choose nothing, metrics, read",
+        ),
+        ("connections_max = 0", "admin.connections_max: 0 is out of range; choose a value from 1 to 100000"),
+        ("token = 1", "admin.token: 1 is not a list of tables; write [[admin.token]] above its settings"),
+        (
+            "[[admin.token]]\nname = \"a\"\nrole = \"root\"",
+            "admin.token.role: neither \"read\" nor \"admin\"; write role = \"read\"",
+        ),
+        (
+            "[[admin.token]]\nname = \"a\"\nrole = \"read\"",
+            "admin.token: \"a\" needs one of file and env; write e.g. file = \"/run/secrets/vowmq-read\"",
+        ),
+        (
+            "[[admin.token]]\nname = \"a\"\nrole = \"read\"\nsecret = \"x\"",
+            "admin.token.secret: unknown key; choose among name, role, file, env",
+        ),
+        (
+            "[[admin.token]]\nname = \"a\"\nrole = \"read\"\nenv = \"VOWMQ_TOKEN\"",
+            "admin.token.env: variables that begin with VOWMQ_ are settings, which `vowmq check` prints; choose another name, e.g. env = \"ADMIN_TOKEN\"",
+        ),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("wrong.toml"), format!("[admin]\n{settings}\n")).unwrap();
+        let output = vowmq(&["check", "--config", "wrong.toml"], &[], directory.path());
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), format!("vowmq: wrong.toml: {expected}\n"));
+        assert_eq!(output.status.code(), Some(2));
+    }
+}
+
+#[test]
 fn wrong_queue_filters_are_told_with_place_fault_and_fix() {
     for (entry, expected) in [
         ("messages_max = 1", "filter: missing; write e.g. filter = \"telemetry/#\""),

@@ -3,19 +3,21 @@
 //! The server feeds packets, time and wake-ups in, and writes what gathers in [`Attachment::output`].
 mod authentication;
 mod review;
+mod scanning;
+mod shown;
 mod subscribing;
 
 use super::access::Guard;
 use super::committer::Batch;
+use super::draining::Leave;
 use super::loads::{Load, shelved};
-use super::scan::{ScanPage, Scans};
+use super::scan::Scans;
 use super::slot::{Collected, Place, wake_all};
-use super::{Broker, Origin, Publisher, Slot};
+use super::{Broker, ByQoS, Origin, Publisher, Slot, Waypoint, place};
 use crate::access::Subject;
 use crate::packet::{Packet, PublishQoS, Version};
-use crate::session::{Ask, Cause, Close, Ended, Outcome, Outgoing, Publication, Released, Session, Turn};
-use crate::store::Record;
-use crate::types::{CommitSeq, Identity, Message, Now, QoS, ReasonCode, TopicFilter, TopicName, Violation};
+use crate::session::{Ask, Cause, Close, Ended, Outcome, Outgoing, Publication, Session, Turn};
+use crate::types::{CommitSeq, Identity, Message, Now, ReasonCode, TopicFilter, Violation};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -43,14 +45,20 @@ pub struct Attachment {
     is_publisher: bool,
     /// CONNACK has left, so that deliveries may follow [MQTT-3.2.0-1].
     is_ready: bool,
+    /// PUBLISHes of this connection by QoS, in all and since they were last counted.
+    received: ByQoS,
+    counted: ByQoS,
+    payload_bytes: u64,
+    /// Deliveries of this connection by QoS, as its owner tells.
+    sent: ByQoS,
+    /// It is to go as soon as nothing is under way.
+    leaving: Option<Leave>,
 }
 
 /// Responses held for the store above which the connection stops reading.
 const HELD_RESPONSES_MAX: usize = 4096;
 /// Bytes of a Topic Filter that a store can keep: it is part of a key, and those end at 65,535 bytes.
 const KEPT_FILTER_BYTES_MAX: usize = 65_500;
-/// Deliveries in a session's queue above which retained messages wait.
-const SCAN_QUEUE_MAX: u64 = 512;
 
 impl Attachment {
     pub(super) fn new(broker: Arc<Broker>, slot: Arc<Slot>, session: Session, identity: Arc<Identity>) -> Self {
@@ -73,6 +81,11 @@ impl Attachment {
             stalled: VecDeque::new(),
             is_publisher: false,
             is_ready: false,
+            received: ByQoS::default(),
+            counted: ByQoS::default(),
+            payload_bytes: 0,
+            sent: ByQoS::default(),
+            leaving: None,
         };
         // Neither the rules nor the client need be what they were when it subscribed.
         attachment.review();
@@ -93,6 +106,9 @@ impl Attachment {
         let mut result = Ok(());
         for packet in packets {
             result = packet.and_then(|packet| {
+                if self.broker.tracer.is_on() {
+                    self.trace_packet(&packet);
+                }
                 if self.has_to_wait(&packet) {
                     self.stalled.push_back(packet);
                     return Ok(());
@@ -169,6 +185,11 @@ impl Attachment {
         if let Some(close) = collected.close.take() {
             self.turn.close(close);
         }
+        if let Some(leave) = collected.leave.take() {
+            self.session.wind_down();
+            self.leaving = Some(leave);
+        }
+        self.answer(&mut collected.inspections);
         self.collected = collected;
         self.finish_turn(now);
         self.resume_stalled(now);
@@ -186,74 +207,19 @@ impl Attachment {
         }
         self.session.handle_timeout(now, &mut self.turn);
         self.end_with_proof(now);
+        self.leave_if_quiet(now);
     }
 
     pub fn next_timeout(&self) -> Option<Now> {
-        let (timeout, end) = (self.session.next_timeout(), self.proof_ends());
-        timeout.into_iter().chain(end).min()
-    }
-
-    /// Lets the retained messages of new subscriptions follow, a page at a time, as the client takes them. False if
-    /// there was nothing to add.
-    pub fn advance_scans(&mut self, now: Now) -> bool {
-        if !self.is_ready || !self.scans.is_ready() || self.slot.backlog().messages > SCAN_QUEUE_MAX {
-            return false;
-        }
-        let Some(page) = self.scans.next_page(&self.broker, now) else { return false };
-        if page.is_shelved() {
-            let mut batch = Batch::default();
-            batch.load(Load::for_scan(&self.slot, page));
-            self.broker.committer.submit(batch, None);
-        } else {
-            self.take_scanned(page, now);
-        }
-        true
-    }
-
-    /// Takes a page of retained messages into the queue.
-    fn take_scanned(&mut self, page: ScanPage, now: Now) {
-        let (filter, after) = (page.filter.clone(), page.last.clone());
-        let is_kept = self.slot.is_durable && self.broker.committer.is_durable();
-        let mut batch = Batch::default();
-        for delivery in self.scans.deliveries(page, &self.broker.queue, now) {
-            if delivery.qos == QoS::AtMostOnce {
-                self.session.handle_delivery(delivery, now, &mut self.turn);
-                continue;
-            }
-            self.slot.reserve(Released::of(&delivery));
-            if is_kept {
-                // It takes its place in the queue like any other, and arrives through the mailbox.
-                batch.publish(delivery.message.clone(), None, false, vec![(self.slot.clone(), delivery)]);
-            } else {
-                self.session.handle_delivery(delivery, now, &mut self.turn);
-            }
-        }
-        if self.slot.is_durable {
-            // In one group with the deliveries, so that after a crash none comes twice and none is left out.
-            self.note_scan(filter, Some(after), &mut batch);
-        }
-        self.broker.committer.submit(batch, None);
-        self.finish_turn(now);
-    }
-
-    /// Remembers how far a scan has come, or (`None`) that it begins.
-    fn note_scan(&mut self, filter: TopicFilter, done: Option<Option<TopicName>>, batch: &mut Batch) {
-        let session = self.slot.key;
-        match done {
-            Some(None) => {
-                self.session.scan_over(&filter);
-                batch.record_lazily(Record::ScanOver { session, filter });
-            }
-            begun_or_after => {
-                let after = begun_or_after.flatten();
-                self.session.scan_at(filter.clone(), after.clone());
-                batch.record(Record::ScanAt { session, filter, after });
-            }
-        }
+        let leave = self.leaving.map(|leave| leave.at);
+        [self.session.next_timeout(), self.proof_ends(), leave].into_iter().flatten().min()
     }
 
     /// What is to be written, in order. The caller empties it.
     pub fn output(&mut self) -> &mut Vec<Outgoing> {
+        if self.broker.tracer.is_on() {
+            self.trace_output();
+        }
         &mut self.turn.send
     }
 
@@ -269,7 +235,8 @@ impl Attachment {
 
     /// The DISCONNECT for a close, where the client's version has one.
     pub fn farewell(&self, close: &Close) -> Option<Packet> {
-        if self.is_ready { self.session.farewell(close) } else { None }
+        let farewell = if self.is_ready { self.session.farewell(close) } else { None };
+        self.broker.draining.refer(close, farewell, self.session.packet_bytes_max())
     }
 
     pub fn version(&self) -> Version {
@@ -290,6 +257,11 @@ impl Attachment {
         self.broker.committer.memory.change(self.held_bytes, 0);
         let ended = self.session.end(cause, now, &mut turn);
         let (broker, slot) = (self.broker, self.slot);
+        slot.in_doubt.set(0);
+        slot.lock().notes.left_at = Some(now);
+        if broker.tracer.is_on() {
+            broker.tracer.note_client(&slot.client_id, Waypoint::Disconnected);
+        }
         self.publisher.flush(&broker);
         match ended {
             Ended::Parked(mut parked) => {
@@ -347,20 +319,6 @@ impl Attachment {
         }
     }
 
-    /// Goes on with the retained messages that were on their way when the last connection ended.
-    fn resume_scans(&mut self) {
-        let subscribed = |filter: &TopicFilter| {
-            let mut all = self.session.subscriptions();
-            all.find(|(found, _)| *found == filter).map(|(_, subscribed)| subscribed.clone())
-        };
-        let pending = self.session.scans().filter_map(|(filter, after)| {
-            subscribed(filter).map(|subscribed| (filter.clone(), subscribed, after.clone()))
-        });
-        for (filter, subscribed, after) in pending.collect::<Vec<_>>() {
-            self.scans.add(filter, subscribed.options, subscribed.id, after);
-        }
-    }
-
     fn become_ready(&mut self, now: Now) {
         if !self.is_ready && self.session.held_responses() == 0 {
             self.is_ready = true;
@@ -396,6 +354,9 @@ impl Attachment {
         }
         self.broker.counters.dropped(&self.slot.client_id, std::mem::take(&mut self.turn.dropped));
         self.broker.counters.dropped_queue_full.add(std::mem::take(&mut self.turn.dropped_unseen));
+        self.slot.in_doubt.set(self.session.under_way());
+        self.count_received();
+        self.leave_if_quiet(now);
     }
 
     fn tell_memory(&mut self) {
@@ -418,7 +379,19 @@ impl Attachment {
     }
 
     fn publish(&mut self, publication: Publication, now: Now, batch: &mut Batch) -> ReasonCode {
-        self.broker.counters.publishes_received.add(1);
+        if let Some(count) = self.received.get_mut(place(publication.qos.level())) {
+            *count += 1;
+        }
+        self.payload_bytes += publication.message.payload.len() as u64;
+        let traced = self.trace_received(&publication);
+        let code = self.publish_if_allowed(publication, now, batch);
+        if let Some(message) = traced.filter(|_| code != ReasonCode::Success) {
+            self.broker.tracer.note(&self.slot.client_id, &message, Waypoint::Refused { code });
+        }
+        code
+    }
+
+    fn publish_if_allowed(&mut self, publication: Publication, now: Now, batch: &mut Batch) -> ReasonCode {
         let Message { topic, qos, retain, .. } = &publication.message;
         if !self.guard.may_publish(topic, *qos, *retain) {
             return self.deny(&publication);

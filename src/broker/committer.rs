@@ -1,6 +1,7 @@
 //! The way to the store: connections submit, one thread commits groups, and what waited goes on its way.
 use super::loads::{Load, Loads};
-use super::{Counters, MailboxLimits, Memory, Slot};
+use super::{Counters, MailboxLimits, Memory, Slot, Tracer, Waypoint};
+use crate::clock::Stopwatch;
 use crate::session::{Change, Delivery};
 use crate::store::{Record, Store, StoreError, Target};
 use crate::types::{CommitSeq, Message, PacketId, SessionKey};
@@ -114,6 +115,19 @@ struct Queue {
     last: CommitSeq,
     is_awaited: bool,
     is_closed: bool,
+    /// Since when the first of the submissions waits that somebody waits for.
+    waiting_since: Option<Stopwatch>,
+    /// The same of the group that is being committed.
+    committing_since: Option<Stopwatch>,
+}
+
+/// How far the store is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lag {
+    pub submissions: u64,
+    pub bytes: u64,
+    /// Microseconds for which the oldest has waited.
+    pub oldest_us: u64,
 }
 
 #[derive(Debug)]
@@ -213,6 +227,7 @@ impl Committer {
         let submitter = submitter.filter(|_| is_awaited).cloned();
         queue.submissions.push_back(Submission { batch, bytes, seq, submitter });
         if is_awaited {
+            queue.waiting_since.get_or_insert_with(Stopwatch::start);
             queue.is_awaited = true;
             self.ready.notify_one();
         }
@@ -222,6 +237,16 @@ impl Committer {
     /// Whether so much waits for the store that publishers have to wait.
     pub fn is_congested(&self) -> bool {
         self.is_durable && self.queue.lock().bytes > CONGESTED_BYTES
+    }
+
+    pub fn lag(&self) -> Lag {
+        let queue = self.queue.lock();
+        let oldest = queue.committing_since.or(queue.waiting_since);
+        Lag {
+            submissions: queue.submissions.len() as u64,
+            bytes: queue.bytes as u64,
+            oldest_us: oldest.map_or(0, |since| since.elapsed_us()),
+        }
     }
 
     /// Ends [`Self::run`] once everything submitted is committed.
@@ -284,14 +309,23 @@ impl Committer {
         // IMPORTANT: nothing below may happen before the commit: an undurable message must reach nobody, and an
         // acknowledgement must not leave.
         let written_before = store.bytes_written();
+        let began = Stopwatch::start();
         if let Err(error) = store.commit(&group.records) {
             *self.stuck.lock() = Some(group);
             return Err(error);
         }
+        counters.commits.commit_us.observe(began.elapsed_us());
+        counters.commits.records.observe(group.records.len() as u64);
         counters.groups.add(1);
         counters.group_records.add(group.records.len() as u64);
         counters.group_bytes.add(store.bytes_written() - written_before);
+        if counters.tracer.is_on() {
+            group.trace(&counters.tracer);
+        }
         self.hand_out(group, limits, counters);
+        if let Some(since) = self.queue.lock().committing_since.take() {
+            counters.commits.wait_us.observe(since.elapsed_us());
+        }
         Ok(true)
     }
 
@@ -309,8 +343,11 @@ impl Committer {
             }
         }
         queue.bytes -= bytes;
+        // What is left of them came no earlier.
+        queue.committing_since = queue.waiting_since;
         if queue.submissions.is_empty() {
             queue.is_awaited = false;
+            queue.waiting_since = None;
         }
         (group.last > CommitSeq::default()).then_some(group)
     }
@@ -357,6 +394,16 @@ impl Group {
         self.loads.extend(submission.batch.loads);
         if let Some(submitter) = submission.submitter {
             self.submitters.push((submitter, submission.seq));
+        }
+    }
+
+    /// Tells who follows messages that these are durable.
+    fn trace(&self, tracer: &Tracer) {
+        for (slot, deliveries) in self.deliveries.values() {
+            for delivery in deliveries {
+                let position = delivery.position.unwrap_or_default();
+                tracer.note(&slot.client_id, &delivery.message, Waypoint::Stored { position });
+            }
         }
     }
 

@@ -1,7 +1,10 @@
 //! What happened, counted; each limit has its counter.
 use super::drops::Drops;
+use super::tracer::{Tracer, Waypoint};
+use super::traffic::{Commits, Traffic};
 use crate::session::{DropReason, Dropped};
 use crate::types::{ClientId, TopicName};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
@@ -12,6 +15,10 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: Counter,)+
             /// Whose messages were dropped, for the log and the dead letters.
             pub drops: Drops,
+            pub traffic: Traffic,
+            pub commits: Commits,
+            /// Whoever follows messages, for all who pass them on.
+            pub tracer: Arc<Tracer>,
         }
 
         impl Counters {
@@ -25,6 +32,8 @@ macro_rules! counters {
 
 counters! {
     connections_accepted: "connections/accepted",
+    /// Connections that got a session.
+    connections_opened: "connections/opened",
     /// `limits.connections_max` was reached.
     connections_refused_total: "connections/refused/connections_max",
     /// `limits.connections_per_address_max` was reached.
@@ -144,6 +153,9 @@ impl Counters {
         }
         for dropped in &dropped {
             self.by_reason(dropped.reason).add(1);
+            if self.tracer.is_on() {
+                self.tracer.note(client_id, &dropped.message, Waypoint::Dropped { reason: dropped.reason.name() });
+            }
         }
         self.dead_letters_left_out.add(self.drops.note_all(client_id, dropped));
     }
@@ -156,6 +168,19 @@ impl Counters {
     ) {
         missed.clone().for_each(|(reason, _)| self.by_reason(reason).add(1));
         self.drops.note_each(missed.map(|(reason, client_id)| (reason.name(), client_id)), topic);
+    }
+
+    /// Deliveries that were given up, for whatever reason.
+    pub fn dropped_in_all(&self) -> u64 {
+        let dropped = [
+            &self.dropped_queue_full,
+            &self.dropped_mailbox_full,
+            &self.dropped_filter_full,
+            &self.dropped_aged,
+            &self.dropped_expired,
+            &self.dropped_too_large,
+        ];
+        dropped.into_iter().map(Counter::value).sum()
     }
 
     fn by_reason(&self, reason: DropReason) -> &Counter {

@@ -8,10 +8,14 @@ mod attachment;
 mod committer;
 mod counters;
 mod dead_letters;
+mod draining;
 mod drops;
+mod histogram;
 mod house;
+mod inspect;
 mod loads;
 mod memory;
+mod operate;
 mod publisher;
 mod registry;
 mod restore;
@@ -20,18 +24,27 @@ mod scan;
 mod slot;
 mod sys;
 mod timers;
+mod tracer;
+mod traffic;
 
 pub use crate::access::Subject;
 pub use access::{Access, AccessError, AccessFile, AccessRules};
 pub use allowance::{QueueRule, QueueSettings, RULES_MAX};
 pub use attachment::Attachment;
-pub use committer::{Batch, Committer};
+pub use committer::{Batch, Committer, Lag};
 pub use counters::{Counter, Counters};
+pub use draining::{Drain, Draining};
 pub use drops::{DropLine, Drops, Gathered, Lost};
+pub use histogram::{Distribution, Histogram};
+pub use inspect::{Census, Inspecting, Inspection, ListKey, Live, Order, Visit};
 pub use memory::Memory;
+pub use operate::{Receiver, Submitted};
 pub use publisher::{DENIED, Origin, Publisher, REFUSED};
 pub use registry::{ConnectRequest, Step};
 pub use slot::{MailboxLimits, Slot, SlotHandle};
+pub use sys::Surroundings;
+pub use tracer::{Event, Following, Steps, Trace, Tracer, Wanted, Waypoint};
+pub use traffic::{ByKind, ByQoS, Commits, Traffic, place};
 
 use crate::routing::{Strategy, Tree};
 use crate::session::{Change, Features, Limits};
@@ -81,11 +94,16 @@ pub struct Broker {
     committer: Arc<Committer>,
     timers: Timers,
     pub access: Access,
+    pub draining: Draining,
     pub counters: Arc<Counters>,
+    /// The counters' own, at hand where nothing is written all the time: it is asked for each message.
+    tracer: Arc<Tracer>,
     next_session: AtomicU64,
     seed: u64,
     /// Publishes for those who have no connection. Locked before the tree and any inbox, by one turn at a time.
     house: Mutex<Publisher>,
+    /// For `$SYS`. Locked before the house.
+    history: Mutex<sys::History>,
 }
 
 impl std::fmt::Debug for Broker {
@@ -97,6 +115,7 @@ impl std::fmt::Debug for Broker {
 impl Broker {
     pub fn new(settings: Settings, committer: Arc<Committer>) -> Arc<Self> {
         let drops = Drops::new(settings.queue.dead_letter_topic.is_some());
+        let counters = Arc::new(Counters::new(drops));
         Arc::new(Self {
             limits: Arc::new(settings.limits),
             features: Arc::new(Features { has_shelf: committer.is_durable(), ..settings.features }),
@@ -116,10 +135,13 @@ impl Broker {
             committer,
             timers: Timers::default(),
             access: Access::default(),
-            counters: Arc::new(Counters::new(drops)),
+            draining: Draining::default(),
+            tracer: counters.tracer.clone(),
+            counters,
             next_session: AtomicU64::new(1),
             seed: settings.seed,
             house: Mutex::new(Publisher::new(None, settings.seed)),
+            history: Mutex::default(),
         })
     }
 
@@ -141,6 +163,21 @@ impl Broker {
 
     pub fn subscriptions(&self) -> usize {
         self.tree.read().len()
+    }
+
+    /// How far the store is behind what was submitted.
+    pub fn lag(&self) -> Lag {
+        self.committer.lag()
+    }
+
+    /// Whether new messages that would have to be kept are refused.
+    pub fn is_short_of_space(&self) -> bool {
+        self.committer.is_short_of_space()
+    }
+
+    /// Whether what is acknowledged is on disk.
+    pub fn is_durable(&self) -> bool {
+        self.committer.is_durable()
     }
 
     fn generation(&self) -> u64 {

@@ -1,14 +1,16 @@
 //! CONNECT: finding, taking over or beginning the session of a Client Identifier.
 use super::attachment::Attachment;
+use super::inspect::{Notes, Visit};
 use super::loads::Load;
 use super::slot::Place;
-use super::{Batch, Broker, Slot};
+use super::{Batch, Broker, Slot, Waypoint};
 use crate::access::Subject;
 use crate::packet::Connect;
 use crate::session::{Authenticated, Close, Parked, Session, requested_client_id};
 use crate::store::Record;
 use crate::types::{ClientId, Identity, Now, ReasonCode, Text, Violation};
 use dashmap::mapref::entry::Entry;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -20,6 +22,8 @@ pub struct ConnectRequest {
     is_assigned: bool,
     identity: Arc<Identity>,
     authenticated: Option<Authenticated>,
+    listener: Option<Arc<str>>,
+    address: Option<SocketAddr>,
 }
 
 impl ConnectRequest {
@@ -27,6 +31,12 @@ impl ConnectRequest {
     #[must_use]
     pub fn authenticated_by(self, authenticated: Option<Authenticated>) -> Self {
         Self { authenticated, ..self }
+    }
+
+    /// Notes for operators where the client comes from.
+    #[must_use]
+    pub fn via(self, listener: &str, address: Option<SocketAddr>) -> Self {
+        Self { listener: Some(Arc::from(listener)), address, ..self }
     }
 }
 
@@ -52,6 +62,9 @@ enum Found {
 impl Broker {
     /// Checks a CONNECT of a client that has proved who it is, before anything is looked up or created.
     pub fn admit(&self, connect: Connect, identity: Arc<Identity>) -> Result<ConnectRequest, Violation> {
+        if let Some(refusal) = self.draining.refusal() {
+            return Err(refusal);
+        }
         let requested = requested_client_id(&connect, &self.limits, &self.features)?;
         let is_assigned = requested.is_none();
         let client_id = requested.unwrap_or_else(|| self.new_client_id());
@@ -63,7 +76,8 @@ impl Broker {
             let why = "the client may not publish its will";
             return Err(Violation::new(ReasonCode::NotAuthorized, "MQTT-3.1.4-2", why));
         }
-        Ok(ConnectRequest { connect, client_id, is_assigned, identity, authenticated: None })
+        let (authenticated, listener, address) = (None, None, None);
+        Ok(ConnectRequest { connect, client_id, is_assigned, identity, authenticated, listener, address })
     }
 
     /// Attaches the connection to its session, unless another connection has to leave it first. Fails if the session
@@ -153,7 +167,21 @@ impl Broker {
         saved: Option<Box<Parked>>,
         now: Now,
     ) -> Attachment {
-        let ConnectRequest { connect, client_id, is_assigned, identity, authenticated } = request;
+        let ConnectRequest { connect, client_id, is_assigned, identity, authenticated, listener, address } = request;
+        let visit = Visit {
+            connected_at: now,
+            version: connect.version,
+            clean_start: connect.clean_start,
+            keep_alive_s: connect.keep_alive_s,
+            identity: identity.clone(),
+            listener,
+            address,
+        };
+        self.counters.connections_opened.add(1);
+        slot.lock().notes = Notes { visit: Some(Arc::new(visit)), left_at: None };
+        if self.tracer.is_on() {
+            self.tracer.note_client(&slot.client_id, Waypoint::Connected);
+        }
         let is_v5 = connect.version.is_v5();
         let mut batch = Batch::default();
         let is_recorded = slot.is_durable && self.committer.is_durable();

@@ -150,6 +150,10 @@ impl RetainedStore {
         Page { messages: messages.collect(), last: page.next }
     }
 
+    pub fn has(&self, topic: &TopicName) -> bool {
+        self.inner.read().messages.get(topic).is_some()
+    }
+
     /// Messages kept, and their bytes.
     pub fn size(&self) -> (usize, usize) {
         let inner = self.inner.read();

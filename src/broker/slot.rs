@@ -1,5 +1,7 @@
 //! The place of one session in the broker: where deliveries for it go, whether its client is there or not.
 use super::allowance::Allowance;
+use super::draining::Leave;
+use super::inspect::{Gauge, Inspect, Notes};
 use super::scan::ScanPage;
 use super::{Counters, Memory};
 use crate::routing::Subscriber;
@@ -32,6 +34,8 @@ pub struct Slot {
     visit: AtomicU64,
     /// The commit that holds the last deliveries moved away from this session while its client was absent.
     moved: AtomicU64,
+    /// Exchanges of QoS 1 and 2 under way on its connection, which sets it.
+    pub(super) in_doubt: Gauge,
     /// Users: publishers and the committer (to deliver), the connection (to collect), the registry (to take over).
     /// Held for a push or a swap, or, if the client is away, for the session's own queueing. Never held over `.await`.
     /// The tree, the timers and the committer's queue may be locked under it, but never the other way round.
@@ -66,6 +70,12 @@ pub(super) struct Inbox {
     waiting: Vec<Waker>,
     /// The connection is asked to look at what it may do.
     is_nudged: bool,
+    /// Operators ask what the session has in hand.
+    pub inspections: Vec<Inspect>,
+    /// The connection is asked to leave when it can.
+    pub leave: Option<Leave>,
+    pub is_leaving: bool,
+    pub notes: Notes,
 }
 
 /// Bytes of deliveries in one mailbox that a store keeps as well; the rest can be read back.
@@ -97,6 +107,8 @@ pub struct Collected {
     pub(super) scanned: Option<ScanPage>,
     pub committed: CommitSeq,
     pub close: Option<Close>,
+    pub(super) inspections: Vec<Inspect>,
+    pub(super) leave: Option<Leave>,
 }
 
 impl Slot {
@@ -112,6 +124,7 @@ impl Slot {
             next_position: AtomicU64::new(0),
             visit: AtomicU64::new(0),
             moved: AtomicU64::new(0),
+            in_doubt: Gauge::default(),
             inbox: Mutex::new(Inbox {
                 place: Place::Live,
                 deliveries: Vec::new(),
@@ -125,6 +138,10 @@ impl Slot {
                 owner: None,
                 waiting: Vec::new(),
                 is_nudged: false,
+                inspections: Vec::new(),
+                leave: None,
+                is_leaving: false,
+                notes: Notes::default(),
             }),
         })
     }
@@ -297,6 +314,8 @@ impl Slot {
             !inbox.deliveries.is_empty() || inbox.shelved.is_some() || inbox.page.is_some() || inbox.scanned.is_some();
         if (takes_deliveries && has_deliveries)
             || std::mem::take(&mut inbox.is_nudged)
+            || !inbox.inspections.is_empty()
+            || inbox.leave.is_some()
             || inbox.close.is_some()
             || inbox.committed > known
         {
@@ -318,6 +337,8 @@ impl Slot {
         }
         into.committed = inbox.committed;
         into.close = into.close.or(inbox.close.take());
+        into.inspections.append(&mut inbox.inspections);
+        into.leave = inbox.leave.take();
     }
 
     /// Waits until the present connection has left the session.
@@ -348,6 +369,10 @@ impl Inbox {
         self.place = place;
         self.owner = None;
         self.close = None;
+        // Who asked asks again, and finds the session where it is now.
+        self.inspections.clear();
+        self.leave = None;
+        self.is_leaving = false;
         self.page = None;
         self.scanned = None;
         std::mem::take(&mut self.waiting)
@@ -366,6 +391,10 @@ impl Inbox {
             Place::Parked(parked) => Some(parked),
             Place::Live | Place::Gone => None,
         }
+    }
+
+    pub fn wake_owner(&mut self) {
+        wake(self.owner.take());
     }
 
     pub fn ask_to_close(&mut self, close: Close) {

@@ -2,7 +2,7 @@
 //!
 //! The layers are laid over each other by the `config` crate. Before that every key of every layer is tried alone on
 //! top of the defaults, so that each mistake is found at once and told with where it stands.
-use super::{Authenticator, Config, Listener, Mistake, QueueFilter};
+use super::{AdminToken, Authenticator, Config, Listener, Mistake, QueueFilter};
 use config::{File, FileFormat};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -143,7 +143,10 @@ impl Setting {
         if let (Value::Array(entries), "authenticator") = (&self.value, self.key.as_str()) {
             return entries.iter().find_map(Authenticator::misfit).and_then(|(key, what, fix)| told(&key, what, fix));
         }
-        if self.key == "queue.filter" || self.key == "authenticator" {
+        if let (Value::Array(entries), "admin.token") = (&self.value, self.key.as_str()) {
+            return entries.iter().find_map(AdminToken::misfit).and_then(|(key, what, fix)| told(&key, what, fix));
+        }
+        if ["queue.filter", "authenticator", "admin.token"].contains(&self.key.as_str()) {
             let fix = format!("write [[{}]] above its settings", self.key);
             return told(&self.key, format!("{} is not a list of tables", self.value), fix);
         }

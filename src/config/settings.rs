@@ -1,5 +1,5 @@
 //! The settings themselves, with their defaults.
-use super::{Authentication, Authenticator, Listener, QueueFilter};
+use super::{Admin, Authentication, Authenticator, Listener, QueueFilter};
 use crate::types::TopicName;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -25,6 +25,7 @@ pub struct Config {
     /// In the order in which they are asked.
     #[serde(rename = "authenticator")]
     pub authenticators: Vec<Authenticator>,
+    pub admin: Admin,
     #[serde(rename = "listener")]
     pub listeners: Vec<Listener>,
 }
@@ -45,6 +46,7 @@ impl Default for Config {
             sys: Sys::default(),
             authentication: Authentication::default(),
             authenticators: Vec::new(),
+            admin: Admin::default(),
             listeners: Listener::built_in(),
         }
     }
@@ -368,6 +370,7 @@ impl Config {
             fault("log.level", what, "choose error, warn, info, debug or trace");
         }
         faults.extend(self.access.fault());
+        faults.extend(self.admin.faults());
         faults.extend(Listener::faults(&self.listeners));
         faults.extend(self.queue.dead_letter_fault());
         faults.extend(super::filters::faults(&self.queue.filters, self.queue.on_full));

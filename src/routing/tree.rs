@@ -10,12 +10,15 @@ use super::subscription::{Subscriber, Subscription};
 use super::trie::Trie;
 use crate::types::{SessionKey, TopicFilter, TopicName};
 use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
 pub struct Tree<S> {
     exact: BTreeMap<Key<'static>, Audience<S>>,
     wildcards: Trie<S>,
     subscriptions: usize,
+    /// Shared filters with their members, to list the groups by.
+    shared: BTreeMap<TopicFilter, usize>,
     generation: u64,
 }
 
@@ -28,7 +31,13 @@ pub enum Added {
 
 impl<S> Default for Tree<S> {
     fn default() -> Self {
-        Self { exact: BTreeMap::new(), wildcards: Trie::default(), subscriptions: 0, generation: 0 }
+        Self {
+            exact: BTreeMap::new(),
+            wildcards: Trie::default(),
+            subscriptions: 0,
+            shared: BTreeMap::new(),
+            generation: 0,
+        }
     }
 }
 
@@ -46,6 +55,9 @@ impl<S: Subscriber> Tree<S> {
         };
         let change = audience.add(filter, subscription);
         self.subscriptions += usize::from(change == Change::New);
+        if change == Change::New && filter.is_shared() {
+            *self.shared.entry(filter.detached()).or_default() += 1;
+        }
         self.generation += u64::from(change != Change::Same);
         match change {
             Change::New => Added::New,
@@ -70,6 +82,7 @@ impl<S: Subscriber> Tree<S> {
                 None => self.wildcards.remove(filter.inner()),
             }
         }
+        self.leave_shared(filter);
         self.subscriptions -= 1;
         self.generation += 1;
         true
@@ -108,6 +121,26 @@ impl<S: Subscriber> Tree<S> {
             false => look_up(&self.exact, filter.inner()),
         };
         audience?.group(&name).cloned()
+    }
+
+    /// The shared filters behind `after`, in their order, with how many members each has.
+    pub fn shared_filters(&self, after: Option<&TopicFilter>) -> impl Iterator<Item = (&TopicFilter, usize)> {
+        let from = after.map_or(Unbounded, Excluded);
+        self.shared.range((from, Unbounded)).map(|(filter, members)| (filter, *members))
+    }
+
+    /// How many groups of shared subscriptions there are.
+    pub fn groups(&self) -> usize {
+        self.shared.len()
+    }
+
+    fn leave_shared(&mut self, filter: &TopicFilter) {
+        if let Some(members) = self.shared.get_mut(filter) {
+            *members -= 1;
+            if *members == 0 {
+                self.shared.remove(filter);
+            }
+        }
     }
 
     /// How many filters and trie nodes are kept; 0 when nobody subscribes.

@@ -3,7 +3,7 @@ use super::Shared;
 use super::link::Link;
 use super::opening::Refusal;
 use super::peer::Peer;
-use crate::broker::Attachment;
+use crate::broker::{Attachment, ByQoS, place};
 use crate::clock::Clock;
 use crate::codec;
 use crate::identity::Exchange;
@@ -183,6 +183,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
             }
         }
+        let traffic = &self.shared.broker.counters.traffic;
+        traffic.packets_received.add(lengths.len() as u64);
+        traffic.bytes_received.add(whole as u64);
         let mut frames = input.split_to(whole).freeze();
         if !input.is_empty() && fault.is_none() {
             self.link.keep(input);
@@ -215,17 +218,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.last_write = self.shared.clock.now();
         }
         let mut result = Ok(());
-        let mut deliveries = 0;
+        let (mut deliveries, mut payload_bytes) = (ByQoS::default(), 0);
+        let (packets, bytes_before) = (output.len() as u64, self.link.out.len());
         for outgoing in output.drain(..) {
             result = result.and(match &outgoing {
                 Outgoing::Packet(packet) => codec::encode(packet, version, &mut self.link.out),
                 Outgoing::Publish(publish) => {
-                    deliveries += 1;
+                    if let Some(count) = deliveries.get_mut(place(publish.qos.level())) {
+                        *count += 1;
+                    }
+                    payload_bytes += publish.message.payload.len() as u64;
                     codec::encode_publish(&publish.frame(), version, &mut self.link.out)
                 }
             });
         }
-        self.shared.broker.counters.deliveries_sent.add(deliveries);
+        let traffic = &self.shared.broker.counters.traffic;
+        traffic.packets_sent.add(packets);
+        traffic.bytes_sent.add((self.link.out.len() - bytes_before) as u64);
+        attachment.count_sent(deliveries, payload_bytes);
         if let Err(error) = result {
             tracing::warn!(client_id = attachment.client_id(), %error, "a packet cannot be written");
             attachment.close(Close::Administrative(ReasonCode::ImplementationSpecificError));

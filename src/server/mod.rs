@@ -27,7 +27,8 @@ use crate::config::Config;
 use crate::identity::Authenticators;
 use admission::Admission;
 use listeners::Bound;
-use reload::{Reloadable, Reloads};
+use reload::Reloadable;
+pub use reload::Reloads;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
@@ -63,6 +64,15 @@ pub(crate) struct Shared {
 
 /// Runs the broker until `shutdown` resolves: then it stops accepting, tells its clients, and returns.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
+    run_with(config, shutdown, |_, _, _| {}).await
+}
+
+/// The same; `ready` is told of the broker once it serves.
+pub async fn run_with(
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+    ready: impl FnOnce(Arc<Broker>, Clock, Arc<Reloads>),
+) -> Result<(), ServerError> {
     // Bound first, so that a port in use is told before any data is touched; listening once the routes are there.
     let clock = Clock::start();
     let authenticators = Authenticators::load(&config, clock)?;
@@ -86,9 +96,11 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let mut reloadable: Vec<Arc<dyn Reloadable>> =
         vec![Arc::new(AccessRules(shared.broker.clone())), Arc::new(authenticators)];
     reloadable.extend(guards.iter().map(|guard| guard.clone() as Arc<dyn Reloadable>));
-    tasks.spawn(Reloads::new(reloadable, shared.broker.counters.clone()).run(stopped.clone()));
+    let reloads = Arc::new(Reloads::new(reloadable, shared.broker.counters.clone()));
+    tasks.spawn(reloads.clone().run(stopped.clone()));
     tasks.spawn(expiry::watch(guards, stopped.clone()));
     tasks.spawn(timers::run(shared.clone(), config.sys.interval_s, stopped));
+    ready(shared.broker.clone(), clock, reloads);
     shutdown.await;
     tracing::info!("shutting down: clients are told");
     stop.send_replace(true);

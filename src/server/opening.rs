@@ -54,6 +54,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let (identity, authenticated) = self.prove(&mut connect, answer).await?;
             let refuse = |violation| Refusal::Refused(violation, Some(answer));
             let request = self.shared.broker.admit(connect, Arc::new(identity)).map_err(refuse)?;
+            let request = request.via(&self.peer.entrance.name, self.peer.address);
             attach(&self.shared, request.authenticated_by(authenticated)).await.map_err(refuse)
         });
         opened.await.unwrap_or(Err(Refusal::TimedOut))
@@ -103,6 +104,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return;
         }
         connack.properties.diagnostics.reason_string = Some(Text::from_static(violation.why));
+        // Where to go instead, while this broker is being drained.
+        let drain = self.shared.broker.draining.drain().filter(|drain| drain.code() == violation.reason);
+        connack.properties.server_reference = drain.and_then(|drain| drain.server_reference.clone());
         if !self.say_connack(connack.clone(), version, packet_bytes_max) {
             // [MQTT-3.2.2-19]
             connack.properties.diagnostics.reason_string = None;

@@ -54,23 +54,29 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// When each file was last changed, and how long it is.
 type Seen = HashMap<PathBuf, Option<(SystemTime, u64)>>;
 
-pub(super) struct Reloads {
+/// Everything that can be read again.
+pub struct Reloads {
     all: Vec<Arc<dyn Reloadable>>,
     counters: Arc<Counters>,
 }
 
 impl Reloads {
-    pub fn new(all: Vec<Arc<dyn Reloadable>>, counters: Arc<Counters>) -> Self {
+    pub(super) fn new(all: Vec<Arc<dyn Reloadable>>, counters: Arc<Counters>) -> Self {
         Self { all, counters }
     }
 
+    /// Reads everything again; for each thing its name, and whether anything is different now or why it stays as it was.
+    /// May wait for the disk.
+    pub fn reload_all(&self) -> Vec<(String, Result<bool, String>)> {
+        self.all.iter().map(|one| (one.name(), self.reload(one.as_ref()))).collect()
+    }
+
     /// Reads again what has changed, until told to stop.
-    pub async fn run(self, mut stopped: watch::Receiver<bool>) {
-        let this = Arc::new(self);
+    pub(super) async fn run(self: Arc<Self>, mut stopped: watch::Receiver<bool>) {
         let Ok(mut hangup) = signal(SignalKind::hangup()) else {
             return tracing::error!("SIGHUP cannot be handled; files are read again after a restart only");
         };
-        let mut seen: Vec<Seen> = this.all.iter().map(|one| look(one.as_ref())).collect();
+        let mut seen: Vec<Seen> = self.all.iter().map(|one| look(one.as_ref())).collect();
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         loop {
             let is_asked = tokio::select! {
@@ -81,7 +87,7 @@ impl Reloads {
             if is_asked {
                 tracing::info!("SIGHUP: files are read again");
             }
-            let work = this.clone();
+            let work = self.clone();
             match tokio::task::spawn_blocking(move || work.look(seen, is_asked)).await {
                 Ok(now) => seen = now,
                 Err(error) => return tracing::error!(%error, "reading files again failed; it is not tried any more"),
@@ -93,15 +99,17 @@ impl Reloads {
         let looked = self.all.iter().zip(seen).map(|(one, before)| {
             let now = look(one.as_ref());
             if is_asked || now != before {
-                self.reload(one.as_ref());
+                // What came of it is in the log.
+                let _ = self.reload(one.as_ref());
             }
             now
         });
         looked.collect()
     }
 
-    fn reload(&self, one: &dyn Reloadable) {
-        match one.reload() {
+    fn reload(&self, one: &dyn Reloadable) -> Result<bool, String> {
+        let result = one.reload();
+        match &result {
             Ok(false) => {}
             Ok(true) => {
                 self.counters.reloads.add(1);
@@ -112,6 +120,7 @@ impl Reloads {
                 tracing::error!("not read again, what was there before stays in force: {}: {why}", one.name());
             }
         }
+        result
     }
 }
 

@@ -1,6 +1,6 @@
 //! The house's clockwork: deadlines of absent clients, `$SYS`, and what became of messages that were dropped.
 use super::Shared;
-use crate::broker::{Broker, DENIED, REFUSED};
+use crate::broker::{Broker, DENIED, REFUSED, Surroundings};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,13 +25,18 @@ pub(super) async fn run(shared: Arc<Shared>, sys_interval_s: u64, mut stopped: w
             () = sleep(until_next) => {}
             () = poll_fn(|context| broker.poll_earlier_timeout(context)) => {}
             () = poll_fn(|context| broker.counters.drops.poll_lost(context)) => broker.publish_dead_letters(clock.now()),
-            _ = sys.tick(), if sys_interval_s > 0 => broker.publish_sys(clock.started_at(), clock.now()),
+            _ = sys.tick(), if sys_interval_s > 0 => broker.publish_sys(surroundings(&shared), clock.now()),
             _ = drop_log.tick() => log_drops(broker),
             _ = stopped.changed() => break,
         }
     }
     broker.publish_dead_letters(clock.now());
     log_drops(broker);
+}
+
+fn surroundings(shared: &Shared) -> Surroundings {
+    let resident_bytes = crate::machine::resident_bytes().unwrap_or(0);
+    Surroundings { started: shared.clock.started_at(), resident_bytes }
 }
 
 /// One line for each session and reason, so that no drop is silent and no flood of them floods the log.

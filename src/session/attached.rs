@@ -50,7 +50,7 @@ impl Session {
                 self.handle_acknowledged(acknowledged, turn)?;
             }
             Packet::PubRec(ack) => {
-                let acknowledged = self.state.outbound.pubrec(ack.id, ack.code);
+                let acknowledged = self.state.outbound.pubrec(ack.id, ack.code, now);
                 self.handle_acknowledged(acknowledged, turn)?;
                 self.answer_pubrec(acknowledged, ack.id, ack.code, turn);
             }
@@ -190,6 +190,11 @@ impl Session {
         Parked::park(self.state, cause, now, turn)
     }
 
+    /// The client's Maximum Packet Size.
+    pub fn packet_bytes_max(&self) -> usize {
+        self.packet_bytes_max
+    }
+
     pub fn version(&self) -> Version {
         self.version
     }
@@ -247,7 +252,7 @@ impl Session {
                 }
                 Step::Release { id } => turn.packet(Packet::PubRel(crate::packet::Ack::success(id))),
             }
-            self.state.outbound.sent();
+            self.state.outbound.sent(now);
         }
         self.state.report(turn);
     }

@@ -27,6 +27,20 @@ impl Inbound {
         self.open.contains_key(&id)
     }
 
+    /// Identifiers received and not yet released.
+    pub fn open_ids(&self) -> impl Iterator<Item = PacketId> {
+        self.open.keys().copied()
+    }
+
+    pub fn open_count(&self) -> u64 {
+        self.open.len() as u64
+    }
+
+    /// Whether an exchange that began on this connection is not finished.
+    pub fn is_under_way(&self) -> bool {
+        self.open.values().any(|counts| *counts)
+    }
+
     /// A QoS 1 PUBLISH arrived; `receive_max` is `None` for clients that know no Receive Maximum.
     pub fn begin_qos1(&mut self, receive_max: Option<u16>) -> Result<(), Violation> {
         self.count(receive_max)

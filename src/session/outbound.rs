@@ -10,7 +10,12 @@ mod giving_up;
 use super::{Change, Clearance, Delivery, DropReason, Dropped, Released};
 use crate::types::{Now, PacketId, QoS, ReasonCode};
 use giving_up::is_forbidden;
+pub(super) use look::awaited;
+use sendings::Sendings;
 use std::collections::VecDeque;
+
+mod look;
+mod sendings;
 
 /// Positions sent at once lie within this span of the oldest unfinished one, so that identifiers stay unique
 /// [MQTT-2.2.1-4].
@@ -47,6 +52,7 @@ pub(super) struct Outbound {
     orphans: Vec<Delivery>,
     /// Shelved deliveries that made room for newer ones: their messages were not at hand.
     dropped_unseen: u64,
+    sendings: Sendings,
 }
 
 #[derive(Debug)]
@@ -307,8 +313,9 @@ impl Outbound {
     }
 
     /// The step was taken: its packet leaves.
-    pub fn sent(&mut self) {
+    pub fn sent(&mut self, now: Now) {
         let position = self.cursor;
+        self.sendings.sent(position, now);
         if let Some(entry) = self.entry_mut(position) {
             *entry = match std::mem::replace(entry, Entry::Done) {
                 Entry::Waiting(delivery) | Entry::Sent(delivery) => Entry::Sent(delivery),
@@ -343,7 +350,7 @@ impl Outbound {
         })
     }
 
-    pub fn pubrec(&mut self, id: PacketId, code: ReasonCode) -> Acknowledged {
+    pub fn pubrec(&mut self, id: PacketId, code: ReasonCode, now: Now) -> Acknowledged {
         let Some(position) = self.position_of(id) else { return Acknowledged::Unknown };
         match self.entry(position) {
             Some(Entry::Received) => Acknowledged::ReceivedAgain,
@@ -355,6 +362,7 @@ impl Outbound {
             }
             Some(Entry::Sent(_)) => {
                 self.replace(position, Entry::Received);
+                self.sendings.received(position, now);
                 Acknowledged::Received(position)
             }
             Some(Entry::Waiting(_) | Entry::Done) | None => Acknowledged::Unknown,
@@ -453,6 +461,7 @@ impl Outbound {
             self.base += 1;
         }
         self.cursor = self.cursor.max(self.base);
+        self.sendings.forget_below(self.base);
         // A line that was long once does not keep its room for ever.
         if self.entries.is_empty() && self.entries.capacity() > 4096 {
             self.entries.shrink_to(64);

@@ -81,6 +81,11 @@ impl Broker {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
+    #[allow(dead_code, reason = "not every test looks at what the broker keeps")]
+    pub fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
     fn wait_until_ready(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + READY_WITHIN;
         loop {

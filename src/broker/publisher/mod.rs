@@ -8,7 +8,7 @@ mod plan;
 mod routes;
 
 use super::committer::Batch;
-use super::{Broker, Lost, Slot};
+use super::{Broker, Lost, Slot, Waypoint};
 use crate::session::{Delivery, Released};
 use crate::types::{Message, Now, PacketId, QoS, ReasonCode, SessionKey, TopicName};
 use members::Cost;
@@ -187,6 +187,10 @@ impl Publisher {
         // [MQTT-3.8.4-8]
         let qos = message.qos.min(target.qos);
         let is_queued = qos != QoS::AtMostOnce;
+        if broker.tracer.is_on() {
+            let is_durable = is_queued && peer.slot.is_durable && broker.committer.is_durable();
+            broker.tracer.note(&peer.slot.client_id, message, Waypoint::Routed { qos, is_durable });
+        }
         let delivery = Delivery {
             message: message.clone(),
             qos,
@@ -216,6 +220,12 @@ impl Publisher {
     /// Counts those who did not get a message, and publishes its dead letters.
     fn report(&mut self, broker: &Broker, message: &Arc<Message>, missed: &[Missed], batch: &mut Batch, now: Now) {
         let counters = &broker.counters;
+        if counters.tracer.is_on() {
+            for missed in missed {
+                let step = Waypoint::Dropped { reason: missed.reason.name() };
+                counters.tracer.note(&missed.slot.client_id, message, step);
+            }
+        }
         counters.not_taken(missed.iter().map(|missed| (missed.reason, &missed.slot.client_id)), &message.topic);
         if broker.queue.dead_letter_topic.is_none() {
             return;

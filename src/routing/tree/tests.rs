@@ -392,6 +392,9 @@ proptest! {
                 prop_assert_eq!(tree.unsubscribe(&filter, subscription.key()), known);
             }
             prop_assert_eq!(tree.len(), model.len());
+            let shared = model.keys().map(|(filter, _)| filter).filter(|filter| filter.is_shared());
+            let shared: std::collections::BTreeSet<_> = shared.collect();
+            prop_assert_eq!(tree.shared_filters(None).map(|(filter, _)| filter).collect::<Vec<_>>(), Vec::from_iter(shared));
             for (topic, route) in topics.iter().zip(&mut routes) {
                 let now = actual(&tree, topic, publisher);
                 prop_assert_eq!(&now, &expected(&model, topic, publisher), "{:?}", topic);

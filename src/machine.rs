@@ -1,0 +1,32 @@
+//! What the machine says about this process and its disk.
+use std::path::Path;
+
+/// Bytes of this process in main memory; `None` where the system does not tell.
+pub fn resident_bytes() -> Option<u64> {
+    let told = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = told.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages.saturating_mul(u64::try_from(rustix::param::page_size()).ok()?))
+}
+
+/// Files and sockets that this process has open.
+pub fn open_files() -> Option<u64> {
+    let entries = std::fs::read_dir("/proc/self/fd").ok()?;
+    Some(entries.count() as u64)
+}
+
+/// Bytes that are free for this process on the disk of a directory, and all it has.
+pub fn disk_bytes(directory: &Path) -> Option<(u64, u64)> {
+    let disk = rustix::fs::statvfs(directory).ok()?;
+    Some((disk.f_bavail.saturating_mul(disk.f_frsize), disk.f_blocks.saturating_mul(disk.f_frsize)))
+}
+
+/// How many files of these extensions a directory has, and their bytes.
+pub fn files(directory: &Path, extensions: &[&str]) -> (u64, u64) {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let is_meant = |path: &Path| {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        extension.is_some_and(|extension| extensions.contains(&extension))
+    };
+    let files = entries.filter(|entry| is_meant(&entry.path())).filter_map(|entry| entry.metadata().ok());
+    files.fold((0, 0), |(count, bytes), metadata| (count + 1, bytes + metadata.len()))
+}

@@ -1,0 +1,56 @@
+//! The line of deliveries as an operator sees it.
+use super::{Entry, Outbound};
+use crate::session::{InHand, Span, Stage};
+use crate::types::{Now, PacketId, QoS};
+
+impl Outbound {
+    /// The unfinished deliveries in memory from `span.from` on, and the position to go on from: the first on the shelf,
+    /// or the first that did not fit; `None` if there is nothing more.
+    pub fn look(&self, span: Span) -> (Vec<InHand>, Option<u64>) {
+        let mut found = Vec::new();
+        for position in self.base.max(span.from)..self.loaded_end() {
+            let Some(entry) = self.entry(position) else { continue };
+            let in_hand = match entry {
+                Entry::Waiting(delivery) => InHand::new(position, Stage::Queued).with(delivery.clone()),
+                Entry::Sent(delivery) => InHand::new(position, awaited(delivery.qos)).with(delivery.clone()),
+                Entry::Received => InHand::new(position, Stage::AwaitingPubComp),
+                Entry::Done => continue,
+            };
+            if found.len() >= span.at_most {
+                return (found, Some(position));
+            }
+            found.push(self.timed(in_hand));
+        }
+        let next = self.is_shelved().then(|| self.loaded_end().max(span.from));
+        (found, next.filter(|next| *next < self.shelved_end))
+    }
+
+    /// When those from a position on were sent last, and how often again.
+    pub fn sendings_from(&self, from: u64, at_most: usize) -> Vec<(u64, Now, u16)> {
+        self.sendings.from(from).take(at_most).collect()
+    }
+
+    fn timed(&self, mut in_hand: InHand) -> InHand {
+        if let Some(sending) = self.sendings.of(in_hand.position) {
+            in_hand.since = Some(sending.since);
+            in_hand.resent = sending.resent;
+        }
+        if in_hand.stage != Stage::Queued {
+            in_hand.packet_id = Some(PacketId::of_position(in_hand.position));
+        }
+        in_hand
+    }
+
+    /// Deliveries sent on this connection and not finished.
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight
+    }
+}
+
+/// What is due for a PUBLISH that was sent.
+pub(in crate::session) fn awaited(qos: QoS) -> Stage {
+    match qos {
+        QoS::ExactlyOnce => Stage::AwaitingPubRec,
+        QoS::AtMostOnce | QoS::AtLeastOnce => Stage::AwaitingPubAck,
+    }
+}

@@ -1,0 +1,14 @@
+//! What operators see of the real program, and what they can do to it.
+
+mod asking;
+#[path = "../common/mod.rs"]
+mod common;
+mod ctl;
+mod delivery;
+mod document;
+mod draining;
+mod metrics;
+mod peer;
+mod steering;
+mod sys;
+mod tracing;
