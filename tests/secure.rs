@@ -300,6 +300,37 @@ fn mosquittos_clients_come_in_with_certificates() {
 }
 
 #[test]
+fn the_name_in_a_certificate_is_the_user_that_rules_and_sessions_know() {
+    let certs = Certs::new(&["--client", "sensor-7", "--client", "sensor-8"]);
+    let rules = certs.path("acl.toml");
+    std::fs::write(&rules, "[[rule]]\nallow = \"all\"\nuser = \"sensor-*\"\ntopics = [\"devices/%u/#\"]\n").unwrap();
+    let port = free_port();
+    let listener = certs.listener(port, &certs.asks("required")).replace("allow_anonymous = true\n", "");
+    let more = format!(
+        "[[authenticator]]\nname = \"machines\"\nkind = \"certificate\"\n[access]\nfile = \"{}\"\n",
+        rules.display()
+    );
+    let broker = Broker::start(&(listener + &more));
+    let subscribe = |client: &str, topic: &str| {
+        let mut stream = Client::trusting(&certs).with(&certs, client).connect(port).unwrap();
+        let length = u8::try_from(topic.len()).unwrap();
+        let packet = [&[0x82, length + 5, 0, 1, 0, length], topic.as_bytes(), &[1]].concat();
+        stream.write_all(&packet).unwrap();
+        let mut answer = [0; 5];
+        stream.read_exact(&mut answer).unwrap();
+        answer[4]
+    };
+    assert_eq!(subscribe("sensor-7", "devices/sensor-7/#"), 1);
+    assert_eq!(subscribe("sensor-7", "devices/sensor-8/#"), 0x80);
+    assert_eq!(subscribe("sensor-8", "devices/sensor-8/#"), 1);
+    // Rules that change are felt without a restart.
+    std::fs::write(&rules, "[[rule]]\nallow = \"all\"\nuser = \"sensor-7\"\ntopics = [\"devices/%u/#\"]\n").unwrap();
+    broker.signal("HUP");
+    eventually("sensor-8 has lost its rights", || subscribe("sensor-8", "devices/sensor-8/#") == 0x80);
+    assert_eq!(subscribe("sensor-7", "devices/sensor-7/#"), 1);
+}
+
+#[test]
 fn a_unix_socket_has_its_mode_and_serves() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("mqtt.sock");
@@ -364,6 +395,20 @@ fn certificates_are_never_written_over_and_keys_are_for_their_owner() {
     assert_eq!(again.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&again.stderr).contains("choose another directory with --out"));
     assert_eq!(std::fs::read(certs.path("server.key")).unwrap(), key);
+}
+
+#[test]
+fn mqttjs_in_a_browser_talks_over_wss_from_listed_origins_only() {
+    let certs = Certs::new(&[]);
+    let (port, page) = (free_port(), free_port());
+    let websocket = format!("websocket = true\nwebsocket_origins = [\"http://127.0.0.1:{page}\"]\n[listener.tls]");
+    let _broker = Broker::start(&certs.listener(port, "").replace("[listener.tls]", &websocket));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/browser.mjs");
+    let url = format!("wss://localhost:{port}/mqtt");
+    let ended = Command::new("node").arg(script).args([url, page.to_string()]).output().expect("node is installed");
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success(), "{said}\n{}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 2, "{said}");
 }
 
 #[test]

@@ -26,6 +26,9 @@ fi
 if ! PATH=$PATH:/usr/sbin command -v mosquitto >/dev/null || ! command -v mosquitto_passwd >/dev/null; then
     apt_install mosquitto
 fi
+if ! command -v chromium >/dev/null; then
+    apt_install chromium
+fi
 if ! command -v strace >/dev/null; then
     apt_install strace
 fi
