@@ -67,6 +67,11 @@ impl Broker {
         self.wait_until_ready().expect("the broker starts again");
     }
 
+    #[allow(dead_code, reason = "not every test looks at the process")]
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Sends the process a signal, such as HUP.
     #[allow(dead_code, reason = "not every test that starts a broker signals it")]
     pub fn signal(&self, name: &str) {
