@@ -167,6 +167,11 @@ impl Attachment {
             self.session.handle_commit(self.committed, &mut self.turn);
         }
         self.become_ready(now);
+        // Before the deliveries, so that none begins that came after the wish to leave.
+        if let Some(leave) = collected.leave.take() {
+            self.session.wind_down();
+            self.leaving = Some(leave);
+        }
         for delivery in collected.deliveries.drain(..) {
             self.session.handle_delivery(delivery, now, &mut self.turn);
         }
@@ -184,10 +189,6 @@ impl Attachment {
         }
         if let Some(close) = collected.close.take() {
             self.turn.close(close);
-        }
-        if let Some(leave) = collected.leave.take() {
-            self.session.wind_down();
-            self.leaving = Some(leave);
         }
         self.answer(&mut collected.inspections);
         self.collected = collected;

@@ -66,7 +66,10 @@ pub(super) async fn begin_drain(
     let grace_ms = asked.grace_ms.unwrap_or(GRACE_MS).min(GRACE_MS_MAX);
     desk.broker.draining.begin(Drain { is_for_good: asked.for_good, server_reference, grace_ms });
     tracing::warn!(clients_per_s, grace_ms, "an operator drains the broker: clients are sent elsewhere");
-    let at_work = tokio::spawn(drain(desk.clone(), clients_per_s));
+    // The first of them before the answer, so that a broker with few clients begins nothing more after it.
+    let at_once = clients_per_s.div_ceil(STEPS_PER_S);
+    desk.broker.drain_some(at_once, desk.clock.now());
+    let at_work = tokio::spawn(drain(desk.clone(), at_once));
     shared.draining.replace(Some(at_work));
     Ok(Json(state(&desk)))
 }
@@ -103,13 +106,15 @@ fn state(desk: &Desk) -> DrainState {
     }
 }
 
-async fn drain(desk: Desk, clients_per_s: usize) {
+async fn drain(desk: Desk, at_once: usize) {
     let period = Duration::from_secs(1) / u32::try_from(STEPS_PER_S).unwrap_or(1);
     let mut steps = interval(period);
     steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // That of now has been taken.
+    steps.tick().await;
     loop {
         steps.tick().await;
-        let (_, there) = desk.broker.drain_some(clients_per_s.div_ceil(STEPS_PER_S), desk.clock.now());
+        let (_, there) = desk.broker.drain_some(at_once, desk.clock.now());
         if there == 0 {
             tracing::info!("the broker is drained: no client is connected");
             return;
