@@ -221,6 +221,8 @@ fn new_certificates_are_taken_without_dropping_anybody_and_bad_ones_are_not() {
     let mut early = Client::trusting(&certs).connect(port).unwrap();
     let first = certificate_of(&early);
 
+    broker.signal("HUP");
+    eventually("SIGHUP is told of", || broker.log().contains("SIGHUP"));
     std::fs::write(certs.path("server.pem"), "no certificate").unwrap();
     broker.signal("HUP");
     eventually("the bad certificate is told of", || broker.log().contains("stays in force"));
@@ -233,6 +235,8 @@ fn new_certificates_are_taken_without_dropping_anybody_and_bad_ones_are_not() {
     let after = || Client::trusting(&next).connect(port).ok().map(|stream| certificate_of(&stream));
     eventually("the new certificate is shown", || after().is_some_and(|shown| shown != first));
     assert!(is_alive(&mut early), "who was connected stays so");
+    eventually("what changed is told of", || broker.log().contains("read again: certificate"));
+    assert_eq!(broker.log().matches("read again: certificate").count(), 1, "what did not change is not told of");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::types::Text;
 use arc_swap::ArcSwap;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
@@ -24,6 +25,8 @@ pub(super) struct Guard {
 
 struct Made {
     config: Arc<ServerConfig>,
+    /// Of the files that it was made from.
+    digest: [u8; 32],
     /// When the first of the certificates ends, in seconds since 1970.
     expires_at_s: Option<i64>,
 }
@@ -65,19 +68,35 @@ impl Reloadable for Guard {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        let settings = &self.settings;
-        let pairs = settings.certificates.iter().flat_map(|pair| [pair.certificate.clone(), pair.key.clone()]);
-        let own = [settings.certificate.clone(), settings.key.clone()];
-        own.into_iter().chain(pairs).chain(settings.client_ca.clone()).chain(settings.crl.clone()).collect()
+        files(&self.settings)
     }
 
     fn reload(&self) -> Result<bool, String> {
-        self.current.store(Arc::new(make(&self.settings)?));
-        Ok(true)
+        let made = make(&self.settings)?;
+        let is_changed = made.digest != self.current.load().digest;
+        if is_changed {
+            self.current.store(Arc::new(made));
+        }
+        Ok(is_changed)
     }
 }
 
+fn files(settings: &Tls) -> Vec<PathBuf> {
+    let pairs = settings.certificates.iter().flat_map(|pair| [pair.certificate.clone(), pair.key.clone()]);
+    let own = [settings.certificate.clone(), settings.key.clone()];
+    own.into_iter().chain(pairs).chain(settings.client_ca.clone()).chain(settings.crl.clone()).collect()
+}
+
+/// Tells whether any of the files has changed. One that cannot be read is told of by whoever needs it.
+fn digest(settings: &Tls) -> [u8; 32] {
+    let digests = files(settings).into_iter().map(|file| Sha256::digest(std::fs::read(file).unwrap_or_default()));
+    let all = digests.fold(Sha256::new(), |all, one| all.chain_update(one));
+    all.finalize().into()
+}
+
 fn make(settings: &Tls) -> Result<Made, String> {
+    // Before anything is read: a change in between is noticed the next time.
+    let digest = digest(settings);
     let provider = Arc::new(crypto::ring::default_provider());
     let first = Pair { certificate: settings.certificate.clone(), key: settings.key.clone() };
     let pairs = std::iter::once(&first).chain(&settings.certificates);
@@ -96,7 +115,7 @@ fn make(settings: &Tls) -> Result<Made, String> {
     };
     let mut config = builder.with_cert_resolver(Arc::new(Chooser { keys }));
     config.alpn_protocols = vec![MQTT.to_vec(), HTTP.to_vec()];
-    Ok(Made { config: Arc::new(config), expires_at_s })
+    Ok(Made { config: Arc::new(config), digest, expires_at_s })
 }
 
 /// A file that cannot be used: what, and what to do.
