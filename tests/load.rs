@@ -2,8 +2,9 @@
 #[path = "../examples/vowmq-bench/tool/mod.rs"]
 mod tool;
 
+use socket2::{Domain, Socket, Type};
 use std::ffi::OsString;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Runs a command line against the broker that cargo built; whether everything that arrived was as it should be.
@@ -72,8 +73,11 @@ fn a_comparison_names_its_cases_and_writes_its_drawings() {
 
 #[test]
 fn the_relay_hands_on_every_shape() {
-    let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("127.0.0.1 has a free port");
-    let address: SocketAddr = probe.local_addr().expect("a bound socket has an address");
+    // Bound and never listening, so that nothing but the relay can answer there.
+    let probe = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket can be made");
+    probe.set_reuse_address(true).expect("a socket takes its options");
+    probe.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("127.0.0.1 has a free port");
+    let address = probe.local_addr().ok().and_then(|address| address.as_socket()).expect("a bound socket has one");
     drop(probe);
     // It serves for ever: the end of the process is its end.
     std::thread::spawn(move || is_sound(&format!("relay --listen {address}")));

@@ -1,11 +1,14 @@
 //! The brokers under measurement, each a process of its own with settings that are as fair as they come.
 use super::probe::Usage;
 use super::problem::{Problem, Tried, Trying};
+use socket2::{Domain, Socket, Type};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use vowmq::packet::Version;
@@ -31,6 +34,7 @@ pub struct Broker {
     directory: TempDir,
 }
 
+const ATTEMPTS_MAX: u32 = 3;
 const START_WITHIN: Duration = Duration::from_secs(20);
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(1);
 
@@ -113,10 +117,19 @@ fn found(name: &str) -> Option<PathBuf> {
 impl Broker {
     /// Starts one with empty data below `parent`, on the processors of `cpus`.
     pub fn start(kind: Kind, program: &Path, cpus: Option<&str>, parent: &Path) -> Tried<Self> {
+        let mut attempt = 1;
+        loop {
+            match Self::try_start(kind, program, cpus, parent) {
+                // A port that was free may have been taken since.
+                Err(_) if attempt < ATTEMPTS_MAX => attempt += 1,
+                result => return result,
+            }
+        }
+    }
+
+    fn try_start(kind: Kind, program: &Path, cpus: Option<&str>, parent: &Path) -> Tried<Self> {
         let directory = tempfile::Builder::new().prefix("bench-").tempdir_in(parent)?;
-        let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let address = probe.local_addr()?;
-        drop(probe);
+        let address = free_address()?;
         let arguments = kind.arguments(directory.path(), address)?;
         let log = File::create(directory.path().join("log"))?;
         let mut command = match cpus {
@@ -146,17 +159,42 @@ impl Broker {
     }
 
     fn wait_until_it_listens(&mut self, begun: Instant) -> Tried<()> {
-        while TcpStream::connect(self.address).is_err() {
+        loop {
+            let is_answered = answers(self.address);
+            // Asked after connecting: if the process is gone, somebody else answered.
             if let Some(status) = self.process.try_wait()? {
                 let log = fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
                 return Err(Problem::new(format!("{} ended at its start, {status}: {log}", self.kind.name())));
+            }
+            if is_answered {
+                return Ok(());
             }
             if begun.elapsed() > START_WITHIN {
                 return Err(Problem::new(format!("{} does not listen within {START_WITHIN:?}", self.kind.name())));
             }
             std::thread::sleep(ASK_AGAIN_AFTER);
         }
-        Ok(())
+    }
+}
+
+/// Whether somebody listens. A socket that happens to get the port it connects to is connected to itself.
+fn answers(address: SocketAddr) -> bool {
+    TcpStream::connect(address).is_ok_and(|stream| stream.local_addr().is_ok_and(|local| local != address))
+}
+
+/// An address that nobody has and that this process has not given away before: two brokers that start at the same time
+/// must not be given the same.
+fn free_address() -> Tried<SocketAddr> {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        // Bound, and never listening: nobody can connect to it by mistake.
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+        let address = socket.local_addr()?.as_socket().ok_or_else(|| Problem::new("a socket without a port"))?;
+        if GIVEN.lock().expect("nobody panics while holding it").insert(address.port()) {
+            return Ok(address);
+        }
     }
 }
 

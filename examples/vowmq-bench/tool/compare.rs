@@ -122,8 +122,9 @@ fn start(arguments: &Arguments, place: &Place, vowmq: &Path, directory: &Path) -
         }
         if kind == Kind::Vowmq {
             for (number, program) in arguments.also.iter().enumerate() {
-                let broker = Broker::start(kind, program, cpus.as_deref(), directory)?;
-                columns.push(Column { name: format!("VowMQ {}", number + 2), kind, program: program.clone(), broker });
+                let program = std::path::absolute(program)?;
+                let broker = Broker::start(kind, &program, cpus.as_deref(), directory)?;
+                columns.push(Column { name: format!("VowMQ {}", number + 2), kind, program, broker });
             }
         }
     }

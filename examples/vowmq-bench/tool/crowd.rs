@@ -98,6 +98,9 @@ impl Crowd {
             }
             for event in &events {
                 let Token(index) = event.token();
+                if !matches!(self.sockets.get(index), Some(Some(_))) {
+                    continue;
+                }
                 if event.is_error() || event.is_read_closed() {
                     return Err(Problem::new(format!("a connection fails after {} others", self.welcomed)));
                 }
@@ -164,8 +167,10 @@ impl Crowd {
     /// Takes leave of one and closes it.
     fn send_off(&mut self, index: usize) {
         if let Some(mut stream) = self.sockets.get_mut(index).and_then(Option::take) {
-            // It goes either way.
+            // It goes either way. A process that is being started may hold the socket a moment longer, so that closing it
+            // does not always end its events.
             let _ = stream.write_all(&DISCONNECT);
+            let _ = self.poll.registry().deregister(&mut stream);
         }
     }
 }

@@ -108,7 +108,9 @@ fn obey(arguments: Arguments) -> Tried<bool> {
     // Cargo puts examples into a directory beside the programs.
     let built = std::env::current_exe()?.parent().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
     let vowmq = vowmq.unwrap_or_else(|| built.join("vowmq"));
-    let directory = dir.unwrap_or_else(|| built.join("bench-data"));
+    // Brokers are started in directories of their own, where a relative path would lead elsewhere.
+    let vowmq = std::path::absolute(vowmq)?;
+    let directory = std::path::absolute(dir.unwrap_or_else(|| built.join("bench-data")))?;
     std::fs::create_dir_all(&directory)?;
     let stage = scenario::Stage { place, vowmq, directory };
     match command {
