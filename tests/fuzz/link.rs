@@ -162,7 +162,7 @@ impl Link {
             Outgoing::Packet(packet) => codec::encode(packet, version, &mut bytes),
             Outgoing::Publish(publish) => codec::encode_publish(&publish.frame(), version, &mut bytes),
         }
-        .expect("the broker sends what can be written");
+        .unwrap_or_else(|error| panic!("the broker sends what cannot be written, {error}: {outgoing:?}"));
         let length = bytes.len();
         let packet = codec::decode(bytes.freeze(), Some(version), &codec::Limits::default());
         let packet = packet.expect("the broker sends what can be read");
