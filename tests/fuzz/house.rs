@@ -1,17 +1,22 @@
 //! The broker under the session target: its settings from one byte, its store in memory, its time in our hands.
 use crate::session::EXPIRY_S_MAX;
+use std::convert::Infallible;
 use std::sync::Arc;
 use vowmq::access::Rules;
 use vowmq::broker::{Broker, Committer, MailboxLimits, QueueRule, QueueSettings, Settings};
+use vowmq::dump;
 use vowmq::routing::Strategy;
 use vowmq::session::{Features, Limits, OnFull, Refused311};
 use vowmq::store::cold::{Cold, MemoryCold};
 use vowmq::store::log::fault::FaultFiles;
-use vowmq::store::{Checkpointer, DurableStore, Options, Restored, Store};
+use vowmq::store::log::{self, Lsn};
+use vowmq::store::{Checkpointer, DurableStore, Options, Restored, Store, StoreError};
 use vowmq::types::{Now, Text, TopicFilter, TopicName};
 
 pub const QUEUED_BYTES_MAX: u64 = 64 << 10;
 const MAILBOX: MailboxLimits = MailboxLimits { messages_max: 50, bytes_max: 64 << 10 };
+
+const SEGMENT_BYTES: u64 = 64 << 10;
 
 pub struct House {
     pub broker: Arc<Broker>,
@@ -33,37 +38,49 @@ struct Disk {
 
 impl House {
     pub fn new(kind: u8) -> Self {
-        let committer = Arc::new(Committer::memory());
-        let broker = Broker::new(settings(kind), committer.clone());
-        broker.set_rules(Rules::open());
-        let mut house = Self { broker, now: Now::from_millis(1_000_000), connects: 0, committer, kind, disk: None };
-        if kind & 1 != 0 {
-            house.start(Arc::new(FaultFiles::new(1, 4096)), Arc::default());
-        }
-        house
+        let (files, cold) = (Arc::new(FaultFiles::new(1, 4096)), Arc::default());
+        let now = Now::from_millis(1_000_000);
+        let house = (kind & 1 != 0).then(|| Self::start(kind, now, files, cold).expect("a new store can be made"));
+        house.unwrap_or_else(|| {
+            let committer = Arc::new(Committer::memory());
+            let broker = Broker::new(settings(kind), committer.clone());
+            broker.set_rules(Rules::open());
+            Self { broker, now, connects: 0, committer, kind, disk: None }
+        })
+    }
+
+    /// A broker with what is on disk; `None` if it refuses that.
+    pub fn begin(kind: u8, files: Arc<FaultFiles>, cold: Arc<MemoryCold>) -> Option<Self> {
+        Self::start(kind, Now::from_millis(1_000_000), files, cold).ok()
     }
 
     pub fn is_durable(&self) -> bool {
         self.disk.is_some()
     }
 
-    fn start(&mut self, files: Arc<FaultFiles>, cold: Arc<MemoryCold>) {
-        let options =
-            Options { segment_bytes: 64 << 10, log_bytes_max: 16 << 10, spares_apart: false, ..Options::new(1) };
-        let (store, restored) =
-            DurableStore::open_with(files.clone(), cold.clone(), options).expect("what a broker wrote is sound");
+    pub fn store_options() -> Options {
+        Options { segment_bytes: SEGMENT_BYTES, log_bytes_max: 16 << 10, spares_apart: false, ..Options::new(1) }
+    }
+
+    /// How that store lays out its log.
+    pub fn log_options() -> log::Options {
+        let frame_bytes_max = SEGMENT_BYTES - 1024;
+        log::Options { segment_bytes: SEGMENT_BYTES, frame_bytes_max, ..log::Options::new(1) }
+    }
+
+    fn start(kind: u8, now: Now, files: Arc<FaultFiles>, cold: Arc<MemoryCold>) -> Result<Self, StoreError> {
+        let (store, restored) = DurableStore::open_with(files.clone(), cold.clone(), Self::store_options())?;
         let Restored { sessions, last_session, .. } = restored;
-        self.committer = Arc::new(Committer::durable(if self.kind & 2 != 0 { 0 } else { u64::MAX }));
-        self.broker = Broker::new(settings(self.kind), self.committer.clone());
-        self.broker.set_rules(Rules::open());
+        let committer = Arc::new(Committer::durable(if kind & 2 != 0 { 0 } else { u64::MAX }));
+        let broker = Broker::new(settings(kind), committer.clone());
+        broker.set_rules(Rules::open());
         let shelf = store.shelf();
-        self.broker.set_shelf(shelf.clone());
-        let restored = self.broker.restore(sessions, last_session, &*shelf, self.now);
-        restored.expect("what a broker wrote can be read");
-        let retained = store.each_retained(|message| self.broker.restore_retained(&message));
-        retained.expect("what a broker wrote can be read");
+        broker.set_shelf(shelf.clone());
+        broker.restore(sessions, last_session, &*shelf, now)?;
+        store.each_retained(|message| broker.restore_retained(&message))?;
         let checkpointer = store.checkpointer();
-        self.disk = Some(Disk { files, cold, store, checkpointer });
+        let disk = Some(Disk { files, cold, store, checkpointer });
+        Ok(Self { broker, now, connects: 0, committer, kind, disk })
     }
 
     /// The broker is killed and begins again with what is on disk.
@@ -73,7 +90,36 @@ impl House {
         files.kill_process();
         files.heal();
         cold.reopen().expect("memory opens");
-        self.start(files, cold);
+        let again = Self::start(self.kind, self.now, files, cold).expect("what a broker wrote is sound");
+        *self = Self { connects: self.connects, ..again };
+    }
+
+    /// What is on disk: the records of the log, and all as lines.
+    pub fn kept(mut self) -> (Vec<Vec<u8>>, Vec<u8>) {
+        while self.commit() {}
+        let disk = self.disk.as_mut().expect("a durable broker");
+        let mut records = Vec::new();
+        let read = |_, record: &[u8]| {
+            records.push(record.to_vec());
+            Ok::<(), Infallible>(())
+        };
+        // Where a checkpoint has let go of the beginning, there is none to be had.
+        drop(log::open(Arc::new(disk.files.fork()), Self::log_options(), Lsn::START, read));
+        let mut lines = Vec::new();
+        dump::write(&mut disk.checkpointer, &mut lines).expect("memory takes what is written");
+        (records, lines)
+    }
+
+    /// Lets all sessions expire that can, and writes down the rest. Any of it may be refused, as nobody knows what it is.
+    pub fn serve_and_export(&mut self) {
+        self.pass_s(EXPIRY_S_MAX);
+        let disk = self.disk.as_mut().expect("a durable broker");
+        let shelf = disk.store.shelf();
+        let committed = self.committer.commit_group(&mut disk.store, MAILBOX, &self.broker.counters);
+        let served = self.broker.serve_loads(&*shelf);
+        if committed.is_ok() && served.is_ok() {
+            let _ = dump::write(&mut disk.checkpointer, std::io::sink());
+        }
     }
 
     /// Makes durable what waits, and reads what is wanted. False if there was nothing to do.

@@ -10,6 +10,7 @@ mod canary;
 mod conf;
 mod decoder;
 mod house;
+mod kept;
 mod link;
 mod live;
 mod mutation;
@@ -38,6 +39,11 @@ fn session_machine_serves_others_whatever_a_client_does() {
 fn config_gives_settings_or_mistakes() {
     let target = Target { name: "config", run: conf::run, mutate: Mutator::mutate, inputs: 300 };
     target.fuzz(conf::seeds());
+}
+
+#[test]
+fn kept_state_is_refused_or_served() {
+    Target { name: "kept", run: kept::run, mutate: kept::mutate, inputs: 10_000 }.fuzz(kept::seeds());
 }
 
 #[test]

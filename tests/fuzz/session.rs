@@ -18,13 +18,15 @@ const SESSIONS_MAX: usize = 10_000;
 pub const EXPIRY_S_MAX: u32 = 3600;
 
 pub fn run(input: &[u8]) {
-    let script = Script::read(input);
-    let mut play = Play { house: House::new(script.broker), links: Default::default() };
-    script.steps.iter().for_each(|step| play.step(step));
-    play.rest();
+    let mut play = Play::of(input);
     play.check();
     crate::canary::sing(&mut play.house, &mut play.links);
     play.end();
+}
+
+/// The broker as a script leaves it, with its clients still there.
+pub fn play(input: &[u8]) -> House {
+    Play::of(input).house
 }
 
 struct Play {
@@ -33,6 +35,15 @@ struct Play {
 }
 
 impl Play {
+    /// Plays a script, and lets everything come to rest.
+    fn of(input: &[u8]) -> Self {
+        let script = Script::read(input);
+        let mut play = Self { house: House::new(script.broker), links: Default::default() };
+        script.steps.iter().for_each(|step| play.step(step));
+        play.rest();
+        play
+    }
+
     fn step(&mut self, step: &Step) {
         let Self { house, links } = self;
         match step.kind {
