@@ -8,6 +8,7 @@
 mod common;
 mod canary;
 mod conf;
+mod crowd;
 mod decoder;
 mod house;
 mod kept;
@@ -16,6 +17,7 @@ mod live;
 mod mutation;
 mod script;
 mod session;
+mod singers;
 mod target;
 mod wire;
 
@@ -49,5 +51,5 @@ fn kept_state_is_refused_or_served() {
 #[test]
 fn a_running_broker_serves_others_whatever_is_sent_to_it() {
     let seeds: Vec<_> = wire::seeds();
-    live::run(&seeds, target::seed(), target::duration().unwrap_or(Duration::from_secs(10)));
+    live::run(&seeds, target::seed(), target::duration().unwrap_or(Duration::from_secs(20)));
 }
