@@ -32,7 +32,7 @@ pub use publish::encode_publish;
 pub use writer::EncodeError;
 
 use crate::packet::{Packet, Version};
-use crate::types::Violation;
+use crate::types::{ReasonCode, Violation};
 use bytes::{Bytes, BytesMut};
 use frame::PacketType;
 use reader::Reader;
@@ -54,7 +54,7 @@ pub fn decode(frame: Bytes, version: Option<Version>, limits: &Limits) -> Result
 
 fn decode_body(header: &frame::FixedHeader, reader: &mut Reader<'_>, version: Version) -> Result<Packet, Violation> {
     Ok(match header.packet_type {
-        PacketType::Connect => Packet::Connect(Box::new(connect::decode(reader, header)?)),
+        PacketType::Connect => Packet::Connect(Box::new(connect::decode(reader, header).map_err(as_second)?)),
         PacketType::ConnAck => Packet::ConnAck(Box::new(connack::decode(reader, version)?)),
         PacketType::Publish => Packet::Publish(publish::decode(reader, header.flags, version)?),
         PacketType::PubAck => Packet::PubAck(ack::decode(reader, header.packet_type, version)?),
@@ -70,6 +70,15 @@ fn decode_body(header: &frame::FixedHeader, reader: &mut Reader<'_>, version: Ve
         PacketType::Disconnect => Packet::Disconnect(disconnect::decode(reader, version)?),
         PacketType::Auth => Packet::Auth(auth::decode(reader)?),
     })
+}
+
+/// A fault of a CONNECT that is not the first packet: a DISCONNECT has to tell of it, and has no code for versions.
+fn as_second(violation: Violation) -> Violation {
+    // [MQTT-3.1.0-2]
+    if violation.reason == ReasonCode::UnsupportedProtocolVersion {
+        return Violation::protocol("MQTT-3.1.0-2", "a second CONNECT");
+    }
+    violation
 }
 
 /// Appends one packet to `out`, or leaves `out` alone if the packet cannot be written in this version.
@@ -141,6 +150,14 @@ mod tests {
         assert_refused(Some(Version::V5), &rows);
         let rows = [(0x40, "0001 00", 0x81, "MQTT-4.13.1-1"), (0xe0, "00", 0x81, "MQTT-4.13.1-1")];
         assert_refused(Some(Version::V311), &rows);
+    }
+
+    #[test]
+    fn a_second_connect_of_another_level_is_told_as_one() {
+        let rows = [(0x10, "0004 4d515454 07 02 003c 00 0000", 0x82, "MQTT-3.1.0-2")];
+        assert_refused(Some(Version::V5), &rows);
+        let rows = [(0x10, "0004 4d515454 07 02 003c 00 0000", 0x84, "MQTT-3.1.2-2")];
+        assert_refused(None, &rows);
     }
 
     #[test]

@@ -4,12 +4,14 @@ use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 const READY_WITHIN: Duration = Duration::from_secs(15);
+#[allow(dead_code, reason = "not every test that starts a broker ends it in order")]
+const ENDED_WITHIN: Duration = Duration::from_secs(20);
 const CONNECT_AGAIN_AFTER: Duration = Duration::from_millis(20);
 const ATTEMPTS_MAX: u32 = 3;
 const LOG_LINES_SHOWN: usize = 60;
@@ -78,6 +80,20 @@ impl Broker {
         let pid = self.process.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status().expect("kill is there");
         assert!(sent.success(), "the broker with process number {pid} could not be sent {name}");
+    }
+
+    /// Asks it to end, and waits until it has.
+    #[allow(dead_code, reason = "not every test that starts a broker ends it in order")]
+    pub fn stop(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        let deadline = Instant::now() + ENDED_WITHIN;
+        loop {
+            if let Some(status) = self.process.try_wait().expect("our own child can be asked for its status") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the broker does not end within {ENDED_WITHIN:?}");
+            std::thread::sleep(CONNECT_AGAIN_AFTER);
+        }
     }
 
     /// What it has logged so far.

@@ -1,4 +1,5 @@
 //! The durable store: what was committed is found again, whatever was taken over from the log in between.
+mod held;
 mod model;
 
 use bytes::Bytes;

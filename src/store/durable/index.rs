@@ -100,6 +100,13 @@ impl Index {
         self.checkpoint
     }
 
+    /// The log before this may be let go of: replay does not need it, nor does a queue that is read beyond the end of
+    /// its session, for no checkpoint takes that over.
+    pub fn needed_from(&self) -> Lsn {
+        let held = self.held.values().flatten().filter_map(Line::first_hot);
+        held.min().map_or(self.checkpoint, |first| first.min(self.checkpoint))
+    }
+
     pub fn end(&self) -> Lsn {
         self.end
     }

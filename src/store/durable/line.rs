@@ -140,6 +140,11 @@ impl Line {
         self.base + self.hot.len() as u64
     }
 
+    /// Where the log holds the first of the hot positions.
+    pub fn first_hot(&self) -> Option<Lsn> {
+        self.hot.front().map(|hot| Lsn::new(hot.lsn))
+    }
+
     /// The first unfinished cold position, as far as is known: what the cold state holds before it is finished.
     pub fn head(&self) -> u64 {
         self.head

@@ -99,11 +99,11 @@ impl DurableStore {
         Ok(())
     }
 
-    /// Lets go of what the last checkpoint took over.
+    /// Lets go of what the last checkpoint took over and nobody reads any more.
     fn release(&mut self) -> Result<(), StoreError> {
-        let checkpoint = self.shared.index.lock().checkpoint();
-        if checkpoint > self.log.oldest() {
-            self.log.release_before(checkpoint)?;
+        let needed_from = self.shared.index.lock().needed_from();
+        if needed_from > self.log.oldest() {
+            self.log.release_before(needed_from)?;
         }
         Ok(())
     }

@@ -1,0 +1,101 @@
+//! What a session has queued is read beyond its end, however far the log has gone on since.
+use bytes::Bytes;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+use vowmq::store::cold::MemoryCold;
+use vowmq::store::log::fault::FaultFiles;
+use vowmq::store::{DurableStore, Options, Page, Queued, Record, Store, Target};
+use vowmq::types::{ClientId, Message, QoS, SessionKey, Text, TopicName};
+
+/// Reading a page takes microseconds, or for ever.
+const PATIENCE: Duration = Duration::from_secs(30);
+const SEGMENT_BYTES: u64 = 4096;
+const HELD: SessionKey = SessionKey(1);
+const OTHER: SessionKey = SessionKey(2);
+
+fn open() -> DurableStore {
+    let options = Options {
+        segment_bytes: SEGMENT_BYTES,
+        log_bytes_max: SEGMENT_BYTES,
+        stride_bytes: SEGMENT_BYTES,
+        spares_apart: false,
+        ..Options::new(1)
+    };
+    let files = Arc::new(FaultFiles::new(1, 4096));
+    let (mut store, _) = DurableStore::open_with(files, Arc::new(MemoryCold::default()), options).unwrap();
+    let begun = [HELD, OTHER].map(|session| Record::SessionBegun {
+        session,
+        client_id: ClientId::new(&Text::try_from(session.0.to_string().as_str()).unwrap()).unwrap(),
+        is_v5: true,
+    });
+    store.commit(&begun).unwrap();
+    store
+}
+
+fn publish(store: &mut DurableStore, session: SessionKey, position: u64) {
+    let message = Message {
+        topic: TopicName::try_from("a").unwrap(),
+        payload: Bytes::from(vec![b'x'; 500]),
+        qos: QoS::AtLeastOnce,
+        retain: false,
+        forward: Bytes::new(),
+        expires_at: None,
+    };
+    let target = Target {
+        session,
+        position,
+        qos: QoS::AtLeastOnce,
+        retain: false,
+        subscription_ids: None,
+        share: None,
+        give_up_at: None,
+    };
+    let published =
+        Record::Published { message: Arc::new(message), inbound: None, is_retained: false, targets: vec![target] };
+    store.commit(&[published]).unwrap();
+}
+
+/// Fills some segments for another session, and lets go of what a checkpoint has taken over.
+fn go_on(store: &mut DurableStore, from: u64) {
+    (from..from + 40).for_each(|position| publish(store, OTHER, position));
+    store.checkpointer().finish().unwrap();
+    store.rest().unwrap();
+}
+
+fn page(store: &DurableStore, from: u64) -> Page {
+    let (shelf, (sender, receiver)) = (store.shelf(), mpsc::channel());
+    std::thread::spawn(move || sender.send(shelf.page(HELD, from, 100, u64::MAX).unwrap()));
+    receiver.recv_timeout(PATIENCE).expect("a page is read, and not looked for without an end")
+}
+
+fn positions(page: &Page) -> Vec<u64> {
+    page.deliveries.iter().map(Queued::position).collect()
+}
+
+#[test]
+fn what_is_held_is_read_though_the_log_has_gone_on() {
+    let mut store = open();
+    (0..3).for_each(|position| publish(&mut store, HELD, position));
+    store.shelf().hold(HELD);
+    store.commit(&[Record::SessionEnded { session: HELD }]).unwrap();
+    go_on(&mut store, 0);
+    assert_eq!(positions(&page(&store, 0)), [0, 1, 2]);
+    let kept = store.log_bytes_on_disk();
+    store.shelf().let_go(HELD);
+    go_on(&mut store, 40);
+    assert!(store.log_bytes_on_disk() < kept, "what is let go of makes room");
+    assert_eq!(positions(&page(&store, 0)), [0; 0]);
+}
+
+#[test]
+fn what_is_held_is_read_whether_a_checkpoint_has_taken_it_over_or_not() {
+    let mut store = open();
+    (0..3).for_each(|position| publish(&mut store, HELD, position));
+    store.checkpointer().finish().unwrap();
+    (3..5).for_each(|position| publish(&mut store, HELD, position));
+    store.shelf().hold(HELD);
+    store.commit(&[Record::SessionEnded { session: HELD }]).unwrap();
+    go_on(&mut store, 0);
+    assert_eq!(positions(&page(&store, 0)), [0, 1, 2], "what is cold");
+    assert_eq!(positions(&page(&store, 3)), [3, 4], "what is in the log");
+}
