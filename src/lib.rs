@@ -15,6 +15,7 @@ pub mod ctl;
 pub mod data;
 pub mod dump;
 pub mod identity;
+pub mod import;
 pub mod machine;
 pub mod packet;
 pub mod routing;
