@@ -21,6 +21,7 @@ pub mod packet;
 pub mod routing;
 pub mod run;
 pub mod server;
+pub mod service;
 pub mod session;
 pub mod store;
 pub mod trial;

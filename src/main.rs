@@ -14,6 +14,7 @@ use vowmq::clock::Clock;
 use vowmq::config::{Config, LogFormat, Mistake, Sources};
 use vowmq::identity::command::Passwd;
 use vowmq::identity::{self, Authenticators};
+use vowmq::server::Inherited;
 use vowmq::{certs, ctl, data, import, trial};
 
 /// Messages are made on one thread and dropped on another all the time, which this allocator is made for.
@@ -178,6 +179,7 @@ fn check(config: &Config) -> ExitCode {
 }
 
 fn serve(config: Config) -> ExitCode {
+    let inherited = Inherited::take();
     let log_level = start_logging(&config);
     for warning in config.warnings() {
         tracing::warn!("{warning}");
@@ -193,7 +195,7 @@ fn serve(config: Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(vowmq::run::run(config, Some(log_level), stop_signal())) {
+    match runtime.block_on(vowmq::run::run(config, inherited, Some(log_level), stop_signal())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("vowmq: {error}");
