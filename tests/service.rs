@@ -37,7 +37,8 @@ impl Manager {
         let directory = tempfile::tempdir().unwrap();
         let told = UnixDatagram::bind(directory.path().join("notify")).unwrap();
         told.set_read_timeout(Some(PATIENCE)).unwrap();
-        let text = format!("data_dir = \"data\"\n[admin]\naddress = \"\"\n[[listener]]\n{listener}\nallow_anonymous = true\n");
+        let text =
+            format!("data_dir = \"data\"\n[admin]\naddress = \"\"\n[[listener]]\n{listener}\nallow_anonymous = true\n");
         std::fs::write(directory.path().join("vowmq.toml"), text).unwrap();
         Self { directory, told, service: None }
     }
@@ -45,7 +46,11 @@ impl Manager {
     /// Starts the program, with `socket` as the first descriptor that is passed on.
     fn start(&mut self, socket: Option<OwnedFd>, environment: &[(&str, &str)]) {
         // Only a shell knows the number of the process before the program begins.
-        let passing = if socket.is_some() { "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\" 3<&0 </dev/null" } else { "exec \"$0\" \"$@\"" };
+        let passing = if socket.is_some() {
+            "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\" 3<&0 </dev/null"
+        } else {
+            "exec \"$0\" \"$@\""
+        };
         let mut command = Command::new("sh");
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VOWMQ_")) {
             command.env_remove(name);

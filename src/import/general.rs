@@ -108,7 +108,8 @@ impl General<'_> {
         for ((key, option), unlimited) in flying.into_iter().chain(queued).zip(least) {
             let Some((given, limit)) = self.number(option) else { continue };
             if limit > 0 {
-                let limit = if key.ends_with("_bytes_max") || key.starts_with("queued") { limit } else { limit.min(65_535) };
+                let limit =
+                    if key.ends_with("_bytes_max") || key.starts_with("queued") { limit } else { limit.min(65_535) };
                 self.put("limits", key, limit, &given, option);
                 continue;
             }
@@ -147,10 +148,12 @@ impl General<'_> {
     fn of_all_listeners(&mut self, from: &Mosquitto, option: &str, table: &'static str, key: &'static str, most: i64) {
         let given: Vec<_> = from.listeners.iter().map(|section| section.settings.last(option)).collect();
         let Some(first) = given.iter().flatten().next().copied() else { return };
-        let widest = given.iter().flatten().filter_map(|given| Some((number(&given.value)?, *given))).max_by_key(|pair| pair.0);
+        let widest =
+            given.iter().flatten().filter_map(|given| Some((number(&given.value)?, *given))).max_by_key(|pair| pair.0);
         let is_same = given.iter().all(|other| other.is_some_and(|other| other.value == first.value));
         if !is_same {
-            let text = format!("it holds for the whole broker ({table}.{key}), and not for each listener; the widest counts");
+            let text =
+                format!("it holds for the whole broker ({table}.{key}), and not for each listener; the widest counts");
             self.tell(Weight::Differs, first, option, text);
         }
         // A listener that says nothing lets all QoS in; of aliases it has fewer than any that is worth telling.
@@ -177,7 +180,12 @@ impl General<'_> {
         let mut chosen: Option<(&str, Given)> = None;
         for given in self.settings.all("log_type").to_vec() {
             let Some((_, level)) = LEVELS.iter().find(|(name, _)| *name == given.value) else {
-                self.tell(Weight::Mistake, &given, "log_type", format!("\"{}\" is no type of log message", given.value));
+                self.tell(
+                    Weight::Mistake,
+                    &given,
+                    "log_type",
+                    format!("\"{}\" is no type of log message", given.value),
+                );
                 continue;
             };
             let rank = |level: &str| order.iter().position(|known| *known == level);
@@ -193,7 +201,9 @@ impl General<'_> {
                 continue;
             }
             let text = match given.value.split_whitespace().next() {
-                Some("topic") => "nothing is logged to topics; $SYS/broker/# has counters, and the log goes to standard error",
+                Some("topic") => {
+                    "nothing is logged to topics; $SYS/broker/# has counters, and the log goes to standard error"
+                }
                 Some("none") => "the log goes to standard error; log.level = \"off\" ends it",
                 _ => "the log goes to standard error, from where systemd (journalctl -u vowmq) or a container takes it",
             };

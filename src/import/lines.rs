@@ -95,8 +95,12 @@ mod tests {
     #[test]
     fn lines_are_read_as_mosquitto_reads_them() {
         let text = "# comment\n\nlistener 1883\r\n  sys_interval   10\npassword_file /a b/c\npersistence\n";
-        let expected =
-            [(3, "listener", "1883"), (4, "sys_interval", "10"), (5, "password_file", "/a b/c"), (6, "persistence", "")];
+        let expected = [
+            (3, "listener", "1883"),
+            (4, "sys_interval", "10"),
+            (5, "password_file", "/a b/c"),
+            (6, "persistence", ""),
+        ];
         let expected: Vec<_> = expected.map(|(line, name, value)| (line, name.to_owned(), value.to_owned())).into();
         assert_eq!(pairs(text), expected);
     }

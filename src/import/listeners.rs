@@ -192,7 +192,9 @@ impl At {
 
 /// What has to be said for it to be as open as it was.
 fn openness(address: SocketAddr, block: &Block) -> Option<&'static str> {
-    let says = |entries: &[Entry], key: &str, value: Value| entries.iter().any(|entry| entry.key == key && entry.value == value);
+    let says = |entries: &[Entry], key: &str, value: Value| {
+        entries.iter().any(|entry| entry.key == key && entry.value == value)
+    };
     let is_anonymous = says(&block.entries, "allow_anonymous", true.into())
         && !says(&block.tls, "client_certificate", "required".into());
     if address.ip().is_loopback() {
@@ -200,7 +202,9 @@ fn openness(address: SocketAddr, block: &Block) -> Option<&'static str> {
     } else if is_anonymous {
         Some("It lets in everybody who can reach it, as before: give clients users, and take this line out.")
     } else if block.tls.is_empty() {
-        Some("Passwords and messages cross the network in the clear, as before: add [listener.tls], and take this line out.")
+        Some(
+            "Passwords and messages cross the network in the clear, as before: add [listener.tls], and take this line out.",
+        )
     } else {
         None
     }

@@ -159,7 +159,8 @@ impl Reader<'_> {
                 self.mosquitto.listeners.push(Section { place, port, host, settings });
             }
             Some(_) | None => {
-                let text = format!("\"{}\" is no port from 1 to 65535; what follows it is left out with it", line.value);
+                let text =
+                    format!("\"{}\" is no port from 1 to 65535; what follows it is left out with it", line.value);
                 self.findings.add(Weight::Mistake, Some(&line.place), "listener", text);
                 // So that what follows is not taken for the listener before.
                 let (place, settings) = (line.place.clone(), Settings::default());

@@ -54,10 +54,7 @@ fn without_a_listener_it_is_there_for_its_own_machine_only() {
 fn with_a_listener_nobody_is_let_in_unless_it_is_said() {
     assert_eq!(doors("listener 1883 127.0.0.1\n"), [door("127.0.0.1:1883", false, &[])]);
     assert_eq!(doors("listener 1883 127.0.0.1\nallow_anonymous true\n"), [door("127.0.0.1:1883", true, &[])]);
-    assert_eq!(
-        doors("listener 1883 127.0.0.1\npassword_file /pw\n"),
-        [door("127.0.0.1:1883", false, &["passwords"])]
-    );
+    assert_eq!(doors("listener 1883 127.0.0.1\npassword_file /pw\n"), [door("127.0.0.1:1883", false, &["passwords"])]);
     let (_, report) = translated("listener 1883 127.0.0.1\n");
     assert!(report.contains("m.conf:1: listener: it has no password_file and no allow_anonymous true"), "{report}");
 }
@@ -69,7 +66,10 @@ fn the_default_listener_is_there_if_anything_is_said_of_it() {
     // Mosquitto 2.0 then listens for everybody, and lets everybody in.
     assert_eq!(doors("max_connections 5\n"), [door("0.0.0.0:1883", true, &[]), door("[::]:1883", true, &[])]);
     let both = doors("max_connections 5\nlistener 1888 127.0.0.1\n");
-    assert_eq!(both, [door("0.0.0.0:1883", false, &[]), door("[::]:1883", false, &[]), door("127.0.0.1:1888", false, &[])]);
+    assert_eq!(
+        both,
+        [door("0.0.0.0:1883", false, &[]), door("[::]:1883", false, &[]), door("127.0.0.1:1888", false, &[])]
+    );
 }
 
 #[test]
@@ -101,7 +101,10 @@ fn tls_with_client_certificates_is_translated() {
                 require_certificate true\nuse_identity_as_username true\ntls_version tlsv1.3\n";
     let config = config(conf);
     let tls = config.listeners[0].tls.clone().unwrap();
-    assert_eq!(toml::to_string(&tls).unwrap(), "certificate = \"/c.pem\"\nkey = \"/k.pem\"\nclient_ca = \"/ca.pem\"\nclient_certificate = \"required\"\ncrl = \"/crl.pem\"\nidentity = \"cn\"\nversion_min = \"1.3\"\n");
+    assert_eq!(
+        toml::to_string(&tls).unwrap(),
+        "certificate = \"/c.pem\"\nkey = \"/k.pem\"\nclient_ca = \"/ca.pem\"\nclient_certificate = \"required\"\ncrl = \"/crl.pem\"\nidentity = \"cn\"\nversion_min = \"1.3\"\n"
+    );
     assert_eq!(config.listeners[0].authenticators, Some(vec!["certificates".to_owned()]));
     let authenticators = toml::to_string(&config.authenticators[0]).unwrap();
     assert_eq!(authenticators, "name = \"certificates\"\nkind = \"certificate\"\nuser_must_match = false\n");
@@ -125,7 +128,10 @@ fn what_would_protect_less_is_commented_out() {
         ("require_certificate true\n", "need certfile and keyfile"),
         ("certfile /c\nkeyfile /k\nrequire_certificate true\n", "needs a cafile"),
         ("certfile /c\nkeyfile /k\nrequire_certificate true\ncapath /d\n", "client_ca is a file and not a directory"),
-        ("certfile /c\nkeyfile /k\ncafile /a\nrequire_certificate true\nuse_subject_as_username true\n", "would be one user"),
+        (
+            "certfile /c\nkeyfile /k\ncafile /a\nrequire_certificate true\nuse_subject_as_username true\n",
+            "would be one user",
+        ),
         ("certfile /c\nkeyfile /k\ntls_engine pkcs11\n", "has to be a PEM file"),
         ("plugin /usr/lib/x.so\n", "a plugin decides who may come in"),
         ("max_connections 0\n", "lets nobody in"),

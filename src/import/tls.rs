@@ -76,7 +76,9 @@ impl Tls<'_> {
         }
         // It asks for what only TLS can give, so that it must not be served without.
         if self.settings.is_true("require_certificate") {
-            self.block.shut.push("require_certificate asks for certificates, which need certfile and keyfile".to_owned());
+            self.block
+                .shut
+                .push("require_certificate asks for certificates, which need certfile and keyfile".to_owned());
         }
     }
 
@@ -134,7 +136,8 @@ impl Tls<'_> {
             }
             (None, Some(directory)) => {
                 let path = format!("{}/all.pem", directory.value.trim_end_matches('/'));
-                let why = format!("client_ca is a file and not a directory; make it with cat {}/*.pem", directory.value);
+                let why =
+                    format!("client_ca is a file and not a directory; make it with cat {}/*.pem", directory.value);
                 self.shut(&directory.clone(), "capath", &why);
                 let entry = Entry::from("client_ca", path, &directory.place, "capath", &directory.value);
                 self.block.tls.push(entry);
