@@ -14,7 +14,8 @@ use vowmq::clock::Clock;
 use vowmq::config::{Config, LogFormat, Mistake, Sources};
 use vowmq::identity::command::Passwd;
 use vowmq::identity::{self, Authenticators};
-use vowmq::{certs, ctl, data, trial};
+use vowmq::server::Inherited;
+use vowmq::{certs, ctl, data, import, trial};
 
 /// Messages are made on one thread and dropped on another all the time, which this allocator is made for.
 #[global_allocator]
@@ -32,6 +33,8 @@ Examples:
   vowmq access test --user ann publish a/b
                                          ask which access rule decides
   vowmq certs --name broker.example.org   make certificates to try TLS with, in certs/
+  vowmq import-mosquitto /etc/mosquitto/mosquitto.conf --out vowmq.toml
+                                         come here from Mosquitto
   vowmq data check --data-dir data       look for damage and change nothing
   vowmq ctl status                       ask the running broker how it is
   VOWMQ_LIMITS__PACKET_BYTES_MAX=65536 vowmq"
@@ -67,6 +70,8 @@ enum Command {
     },
     /// Make certificates to try TLS with: a CA, a server and clients
     Certs(certs::Arguments),
+    /// Translate a mosquitto.conf into a vowmq.toml, and tell what changes
+    ImportMosquitto(import::Arguments),
     /// Add, change and remove the users of a password file
     Passwd(Passwd),
     /// Look at the data directory, or repair it
@@ -93,6 +98,7 @@ fn main() -> ExitCode {
         // They need no configuration.
         (Some(Command::Passwd(passwd)), _) => identity::command::run(&passwd),
         (Some(Command::Certs(arguments)), _) => certs::run(&arguments),
+        (Some(Command::ImportMosquitto(arguments)), _) => import::run(&arguments),
         (Some(Command::Completions { shell }), _) => print_completions(shell),
         (Some(Command::Man), _) => print_manual(),
         (_, Err(mistakes)) => tell(&mistakes),
@@ -173,6 +179,7 @@ fn check(config: &Config) -> ExitCode {
 }
 
 fn serve(config: Config) -> ExitCode {
+    let inherited = Inherited::take();
     let log_level = start_logging(&config);
     for warning in config.warnings() {
         tracing::warn!("{warning}");
@@ -188,7 +195,7 @@ fn serve(config: Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(vowmq::run::run(config, Some(log_level), stop_signal())) {
+    match runtime.block_on(vowmq::run::run(config, inherited, Some(log_level), stop_signal())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("vowmq: {error}");

@@ -1,9 +1,11 @@
 //! The whole program on one floor above all others: the server, and the admin side beside it.
 use crate::admin::{self, AdminError, Desk, LogLevel, Reloaded};
 use crate::config::Config;
-use crate::server::{self, ServerError};
+use crate::server::{self, Inherited, ServerError};
+use crate::service;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::task::JoinSet;
 
 /// Why it cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -14,9 +16,10 @@ pub enum RunError {
     Admin(#[from] AdminError),
 }
 
-/// Runs the broker and what operators see of it, until `shutdown` resolves.
+/// Runs the broker and what operators see of it, until `shutdown` resolves. The service manager is told how it goes.
 pub async fn run(
     config: Config,
+    inherited: Inherited,
     log_level: Option<Arc<dyn LogLevel>>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
@@ -27,8 +30,14 @@ pub async fn run(
     let shutdown = async {
         shutdown.await;
         stopping.store(true, Ordering::Relaxed);
+        service::tell_stopping();
     };
-    let served = server::run_with(config, shutdown, |broker, clock, reloads| {
+    let mut watchdog = JoinSet::new();
+    let served = server::run_with(config, inherited, shutdown, |broker, clock, reloads| {
+        service::tell_ready();
+        if let Some(pause) = service::pause_between_signs_of_life() {
+            watchdog.spawn(service::show_life(broker.clone(), pause));
+        }
         let Some(admin) = &admin else { return };
         let tokens = admin.tokens();
         let reload = Arc::new(move || {
@@ -39,6 +48,7 @@ pub async fn run(
         admin.begin(Desk { broker, clock, data_dir, log_level, is_stopping, reload });
     });
     let served = served.await;
+    watchdog.shutdown().await;
     if let Some(admin) = admin {
         admin.stop().await;
     }

@@ -1,6 +1,7 @@
 //! Sockets that are listened on, and the connections that come in through them.
 use super::connection::Connection;
 use super::handshake::{self, Failure};
+use super::inherited::Inherited;
 use super::peer::{Entrance, Peer};
 use super::transport::{Duplex, Transport};
 use super::{ServerError, Shared};
@@ -28,6 +29,8 @@ pub(super) struct Bound {
 enum At {
     Address,
     Path(PathBuf),
+    /// A path that somebody else made, and takes away.
+    ForeignPath,
 }
 
 /// A socket that takes connections.
@@ -57,12 +60,16 @@ impl Drop for SocketFile {
 const BACKLOG: i32 = 1024;
 
 /// Takes every listener's address, but for one of this machine's own IPv6 address where there is no IPv6.
-pub(super) fn bind(config: &Config, authenticators: &Authenticators) -> Result<Vec<Bound>, ServerError> {
+pub(super) fn bind(
+    config: &Config,
+    authenticators: &Authenticators,
+    mut inherited: Inherited,
+) -> Result<Vec<Bound>, ServerError> {
     let mut bound = Vec::new();
     for listener in &config.listeners {
         let entrance = Entrance::open(listener, authenticators, config.limits.packet_bytes_max);
         let entrance = entrance.map_err(ServerError::Listener)?;
-        match bind_one(listener, Arc::new(entrance)) {
+        match bind_one(listener, Arc::new(entrance), &mut inherited) {
             Ok(one) => bound.push(one),
             Err(ServerError::Bind { address, source }) if is_without_ipv6(listener, &source) && !bound.is_empty() => {
                 tracing::warn!(%address, "this machine has no IPv6, so that this listener is left out");
@@ -70,13 +77,20 @@ pub(super) fn bind(config: &Config, authenticators: &Authenticators) -> Result<V
             Err(error) => return Err(error),
         }
     }
+    inherited.close_unused();
     Ok(bound)
 }
 
-fn bind_one(listener: &Listener, entrance: Arc<Entrance>) -> Result<Bound, ServerError> {
+fn bind_one(listener: &Listener, entrance: Arc<Entrance>, inherited: &mut Inherited) -> Result<Bound, ServerError> {
     let (bound, at) = match (listener.address, &listener.unix) {
-        (Some(address), _) => (bind_address(address), At::Address),
-        (None, Some(path)) => (bind_path(path, listener.unix_mode.as_deref()), At::Path(path.clone())),
+        (Some(address), _) => match inherited.at(address) {
+            Some(socket) => (socket.set_nonblocking(true).map(|()| socket), At::Address),
+            None => (bind_address(address), At::Address),
+        },
+        (None, Some(path)) => match inherited.at_path(path) {
+            Some(socket) => (socket.set_nonblocking(true).map(|()| socket), At::ForeignPath),
+            None => (bind_path(path, listener.unix_mode.as_deref()), At::Path(path.clone())),
+        },
         (None, None) => (Err(io::ErrorKind::InvalidInput.into()), At::Path(PathBuf::new())),
     };
     let socket = bound.map_err(|source| ServerError::Bind { address: listener.to_string(), source })?;
@@ -123,12 +137,12 @@ impl Bound {
     pub fn listen(self) -> Result<Open, ServerError> {
         let Self { socket, at, entrance } = self;
         let file = match &at {
-            At::Address => None,
+            At::Address | At::ForeignPath => None,
             At::Path(path) => Some(SocketFile(path.clone())),
         };
         let opened = socket.listen(BACKLOG).and_then(|()| match at {
             At::Address => TcpListener::from_std(socket.into()).map(Kind::Tcp),
-            At::Path(_) => UnixListener::from_std(socket.into()).map(Kind::Unix),
+            At::Path(_) | At::ForeignPath => UnixListener::from_std(socket.into()).map(Kind::Unix),
         });
         match opened {
             Ok(socket) => Ok(Open { socket, _file: file, entrance }),

@@ -7,6 +7,7 @@ mod disk;
 mod engine;
 mod expiry;
 mod handshake;
+mod inherited;
 mod link;
 mod listeners;
 mod opening;
@@ -26,6 +27,7 @@ use crate::codec;
 use crate::config::Config;
 use crate::identity::Authenticators;
 use admission::Admission;
+pub use inherited::Inherited;
 use listeners::Bound;
 use reload::Reloadable;
 pub use reload::Reloads;
@@ -64,19 +66,20 @@ pub(crate) struct Shared {
 
 /// Runs the broker until `shutdown` resolves: then it stops accepting, tells its clients, and returns.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
-    run_with(config, shutdown, |_, _, _| {}).await
+    run_with(config, Inherited::default(), shutdown, |_, _, _| {}).await
 }
 
-/// The same; `ready` is told of the broker once it serves.
+/// The same; `inherited` are sockets that are open already, and `ready` is told of the broker once it serves.
 pub async fn run_with(
     config: Config,
+    inherited: Inherited,
     shutdown: impl Future<Output = ()>,
     ready: impl FnOnce(Arc<Broker>, Clock, Arc<Reloads>),
 ) -> Result<(), ServerError> {
     // Bound first, so that a port in use is told before any data is touched; listening once the routes are there.
     let clock = Clock::start();
     let authenticators = Authenticators::load(&config, clock)?;
-    let bound = listeners::bind(&config, &authenticators)?;
+    let bound = listeners::bind(&config, &authenticators, inherited)?;
     let guards = bound.iter().filter_map(|bound| bound.entrance.tls.clone()).collect::<Vec<_>>();
     let (broker, engine) = engine::start(&config, clock)?;
     let shared = Arc::new(Shared {
