@@ -25,9 +25,11 @@ pub struct Shared {
 
 impl Shelf for Shared {
     fn page(&self, session: SessionKey, from: u64, messages_max: usize, bytes_max: u64) -> Result<Page, StoreError> {
+        let mut seen = None;
         loop {
             let (head, below, noted) = {
                 let index = self.index.lock();
+                let checkpoint = index.checkpoint();
                 let Some(line) = index.line(session) else {
                     return Ok(Page { from, next: u64::MAX, deliveries: Vec::new() });
                 };
@@ -35,8 +37,11 @@ impl Shelf for Shared {
                     let (found, next) = line.survivors(session, from, messages_max, bytes_max);
                     drop(index);
                     match self.hot_page(from, next, found) {
-                        // A checkpoint has just taken it over.
-                        Err(LogError::Released { .. }) => continue,
+                        // A checkpoint has just taken it over. Without another since the last look there is no more to come.
+                        Err(LogError::Released { .. }) if seen != Some(checkpoint) => {
+                            seen = Some(checkpoint);
+                            continue;
+                        }
                         page => return Ok(page?),
                     }
                 }
