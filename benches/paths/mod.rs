@@ -145,6 +145,7 @@ fn session_deliver(_: &Path) -> Go {
         expires_at: None,
     });
     let delivery = Delivery {
+        cost_bytes: Delivery::cost_of(&message),
         message,
         qos: QoS::AtLeastOnce,
         retain: false,
@@ -158,7 +159,7 @@ fn session_deliver(_: &Path) -> Go {
         session.handle_delivery(delivery.clone(), NOW, &mut turn);
         let id = turn.send.iter().find_map(|outgoing| match outgoing {
             Outgoing::Publish(publish) => publish.qos.id(),
-            Outgoing::Packet(_) => None,
+            Outgoing::Ack(..) | Outgoing::Packet(_) => None,
         });
         let ack = Ack::success(id.expect("it is sent"));
         session.handle_packet(Packet::PubAck(ack), NOW, &mut turn).expect("a legal packet");

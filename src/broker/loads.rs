@@ -235,6 +235,7 @@ pub(super) fn shelved(queued: Queued, rules: &QueueSettings) -> Shelved {
         Queued::Received { position } => Shelved::Received { position },
         Queued::Message { message, target } => Shelved::Delivery(Delivery {
             rule: rules.rule_for(&message.topic),
+            cost_bytes: Delivery::cost_of(&message),
             message,
             qos: target.qos,
             retain: target.retain,

@@ -101,6 +101,7 @@ impl Scans {
             Delivery {
                 // [MQTT-3.8.4-8]
                 qos: message.qos.min(scan.options.qos),
+                cost_bytes: Delivery::cost_of(&message),
                 message,
                 // [MQTT-3.3.1-9]: sent as retained.
                 retain: true,

@@ -22,7 +22,7 @@ impl ForwardProperties {
     /// Reads what [`Self::encode`] or the decoder of a PUBLISH has made.
     pub fn parse(forward: &Bytes) -> Result<Self, Violation> {
         let limits = Limits { user_properties_max: usize::MAX, ..Limits::default() };
-        let mut block = Properties::over(Reader::new(forward, 0, &limits));
+        let mut block = Properties::over(Reader::new(forward, 0, forward.len(), &limits));
         let mut properties = Self::default();
         while let Some(id) = block.next_id()? {
             if !properties.read(id, &mut block)? {

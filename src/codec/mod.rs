@@ -31,19 +31,30 @@ pub use limits::Limits;
 pub use publish::encode_publish;
 pub use writer::EncodeError;
 
-use crate::packet::{Packet, Version};
+use crate::packet::{Ack, AckType, Packet, Version};
 use crate::types::{ReasonCode, Violation};
 use bytes::{Bytes, BytesMut};
 use frame::PacketType;
 use reader::Reader;
+use std::ops::Range;
 use writer::Writer;
 
 /// Reads one whole packet, as cut out by [`frame_len`], which has checked its length against the limits.
 ///
 /// `version` is what the connection's CONNECT agreed on; without one, only a CONNECT may come.
 pub fn decode(frame: Bytes, version: Option<Version>, limits: &Limits) -> Result<Packet, Violation> {
-    let header = frame::whole_header(&frame, version)?;
-    let mut reader = Reader::new(&frame, header.body_at, limits);
+    decode_within(&frame, 0..frame.len(), version, limits)
+}
+
+/// The same for a frame that is a part of a read, so that only what the packet keeps counts as its holder.
+pub fn decode_within(
+    read: &Bytes,
+    frame: Range<usize>,
+    version: Option<Version>,
+    limits: &Limits,
+) -> Result<Packet, Violation> {
+    let header = frame::whole_header(read.get(frame.clone()).unwrap_or_default(), version)?;
+    let mut reader = Reader::new(read, frame.start + header.body_at, frame.end, limits);
     let packet = match version {
         None => Packet::Connect(Box::new(connect::decode(&mut reader, &header)?)),
         Some(version) => decode_body(&header, &mut reader, version)?,
@@ -79,6 +90,22 @@ fn as_second(violation: Violation) -> Violation {
         return Violation::protocol("MQTT-3.1.0-2", "a second CONNECT");
     }
     violation
+}
+
+/// Appends a PUBACK, PUBREC, PUBREL or PUBCOMP to `out`, or leaves `out` alone if it cannot be written in this version.
+pub fn encode_ack(ack_type: AckType, ack: &Ack, version: Version, out: &mut BytesMut) -> Result<(), EncodeError> {
+    let packet_type = match ack_type {
+        AckType::PubAck => PacketType::PubAck,
+        AckType::PubRec => PacketType::PubRec,
+        AckType::PubRel => PacketType::PubRel,
+        AckType::PubComp => PacketType::PubComp,
+    };
+    let start = out.len();
+    let written = ack::encode(ack, packet_type, version, &mut Writer::new(out));
+    if written.is_err() {
+        out.truncate(start);
+    }
+    written
 }
 
 /// Appends one packet to `out`, or leaves `out` alone if the packet cannot be written in this version.

@@ -13,8 +13,8 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(frame: &'a Bytes, at: usize, limits: &'a Limits) -> Self {
-        Self { frame, at, end: frame.len(), limits }
+    pub(super) fn new(frame: &'a Bytes, at: usize, end: usize, limits: &'a Limits) -> Self {
+        Self { frame, at, end, limits }
     }
 
     pub(super) fn frame(&self) -> &'a Bytes {

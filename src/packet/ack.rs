@@ -17,6 +17,27 @@ pub struct Ack {
     pub diagnostics: Option<Box<Diagnostics>>,
 }
 
+/// Which step of a handshake it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AckType {
+    PubAck,
+    PubRec,
+    PubRel,
+    PubComp,
+}
+
+impl AckType {
+    /// The packet's name as the standard writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PubAck => "PUBACK",
+            Self::PubRec => "PUBREC",
+            Self::PubRel => "PUBREL",
+            Self::PubComp => "PUBCOMP",
+        }
+    }
+}
+
 impl Ack {
     pub const fn new(id: PacketId, code: ReasonCode) -> Self {
         Self { id, code, diagnostics: None }

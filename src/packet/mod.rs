@@ -10,7 +10,7 @@ mod publish;
 mod subscribe;
 mod version;
 
-pub use ack::{Ack, Diagnostics};
+pub use ack::{Ack, AckType, Diagnostics};
 pub use auth::Auth;
 pub use connack::{ConnAck, ConnAckProperties};
 pub use connect::{Connect, ConnectProperties, Will};

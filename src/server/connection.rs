@@ -10,7 +10,7 @@ use crate::identity::Exchange;
 use crate::packet::Packet;
 use crate::session::{Close, Outgoing};
 use crate::types::{Now, ReasonCode, Violation};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -186,13 +186,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let traffic = &self.shared.broker.counters.traffic;
         traffic.packets_received.add(lengths.len() as u64);
         traffic.bytes_received.add(whole as u64);
-        let mut frames = input.split_to(whole).freeze();
+        let read = input.split_to(whole).freeze();
         if !input.is_empty() && fault.is_none() {
             self.link.keep(input);
         }
+        let mut at = 0;
         let packets = lengths.into_iter().map(|length| {
-            let frame: Bytes = frames.split_to(length);
-            codec::decode(frame, Some(version), limits)
+            let frame = at..at + length;
+            at = frame.end;
+            codec::decode_within(&read, frame, Some(version), limits)
         });
         if let Err(violation) = attachment.handle_packets(packets.chain(fault.map(Err)), now) {
             self.report(attachment, &violation);
@@ -220,8 +222,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut result = Ok(());
         let (mut deliveries, mut payload_bytes) = (ByQoS::default(), 0);
         let (packets, bytes_before) = (output.len() as u64, self.link.out.len());
+        self.link.out.reserve(output.iter().map(room_for).sum());
         for outgoing in output.drain(..) {
             result = result.and(match &outgoing {
+                Outgoing::Ack(ack_type, ack) => codec::encode_ack(*ack_type, ack, version, &mut self.link.out),
                 Outgoing::Packet(packet) => codec::encode(packet, version, &mut self.link.out),
                 Outgoing::Publish(publish) => {
                     if let Some(count) = deliveries.get_mut(place(publish.qos.level())) {
@@ -300,6 +304,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if armed.is_none_or(|at| deadline < at) {
             *armed = Some(deadline);
             sleep.as_mut().reset(Instant::now() + Duration::from_millis(now.millis_until(deadline)));
+        }
+    }
+}
+
+/// About as many bytes as a packet takes, so that most often the buffer grows once for all of a turn.
+fn room_for(outgoing: &Outgoing) -> usize {
+    const HEADERS: usize = 16;
+    match outgoing {
+        Outgoing::Ack(..) => 4,
+        Outgoing::Packet(_) => 64,
+        Outgoing::Publish(publish) => {
+            let message = &publish.message;
+            HEADERS + message.topic.as_bytes().len() + message.forward.len() + message.payload.len()
         }
     }
 }

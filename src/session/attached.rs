@@ -9,7 +9,7 @@ use super::{
     Cause, Change, Clearance, Close, Delivery, DropReason, Dropped, Ended, Outcome, Outgoing, OutgoingPublish, Parked,
     Released, Shelved, Turn,
 };
-use crate::packet::{Disconnect, Packet, PublishQoS, Version};
+use crate::packet::{Ack, AckType, Disconnect, Packet, PublishQoS, Version};
 use crate::types::{ClientId, CommitSeq, Now, PacketId, QoS, ReasonCode, TopicFilter, TopicName, Violation};
 
 #[derive(Debug)]
@@ -250,7 +250,7 @@ impl Session {
                     self.outbound_aliases.sent(&publish.message.topic, naming);
                     turn.send.push(Outgoing::Publish(publish));
                 }
-                Step::Release { id } => turn.packet(Packet::PubRel(crate::packet::Ack::success(id))),
+                Step::Release { id } => turn.ack(AckType::PubRel, Ack::success(id)),
             }
             self.state.outbound.sent(now);
         }

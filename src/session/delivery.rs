@@ -19,13 +19,22 @@ pub struct Delivery {
     pub share: Option<Arc<TopicFilter>>,
     /// When it has waited for long enough and is given up, if it was not sent; `None` is never.
     pub give_up_at: Option<Now>,
+    /// What it counts for against queue limits, see [`Message::cost_bytes`]: kept here, for the message itself is far
+    /// away in memory by the time it is acknowledged.
+    pub cost_bytes: u32,
     /// The broker's rule for its topic that counts it while it waits; 0 is none.
     pub rule: u8,
 }
 
 impl Delivery {
+    /// What a message counts for.
+    pub fn cost_of(message: &Message) -> u32 {
+        // A packet has 256 MiB at most.
+        u32::try_from(message.cost_bytes()).unwrap_or(u32::MAX)
+    }
+
     pub fn cost_bytes(&self) -> u64 {
-        u64::try_from(self.message.cost_bytes()).unwrap_or(u64::MAX)
+        u64::from(self.cost_bytes)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Acknowledgements that may not leave before what they promise is durable, in the order their packets came.
 use super::{Outcome, Turn};
-use crate::packet::{Ack, ConnAck, Packet, SubAck, UnsubAck};
+use crate::packet::{Ack, AckType, ConnAck, Packet, SubAck, UnsubAck};
 use crate::types::{CommitSeq, PacketId, ReasonCode};
 use std::collections::VecDeque;
 
@@ -26,8 +26,7 @@ pub(super) enum Response {
     PubComp(PacketId, ReasonCode),
     SubAck(PacketId, Vec<ReasonCode>),
     UnsubAck(PacketId, Vec<ReasonCode>),
-    /// CONNACK, and whatever else was made ready as a packet.
-    Packet(Packet),
+    ConnAck(Box<ConnAck>),
     /// Refused without a word: 3.1.1 has no code to tell it.
     Withheld,
 }
@@ -64,7 +63,7 @@ impl Gate {
 
     /// The CONNACK, if it has not left.
     pub fn connack(&mut self) -> Option<&mut ConnAck> {
-        let Response::Packet(Packet::ConnAck(connack)) = &mut self.held.front_mut()?.response else { return None };
+        let Response::ConnAck(connack) = &mut self.held.front_mut()?.response else { return None };
         Some(connack)
     }
 
@@ -117,15 +116,14 @@ impl Gate {
 }
 
 fn send(response: Response, turn: &mut Turn) {
-    let ack = |id, code| Ack::new(id, code);
-    turn.packet(match response {
-        Response::PubAck(id, code) => Packet::PubAck(ack(id, code)),
-        Response::PubRec(id, code) => Packet::PubRec(ack(id, code)),
-        Response::PubRel(id, code) => Packet::PubRel(ack(id, code)),
-        Response::PubComp(id, code) => Packet::PubComp(ack(id, code)),
-        Response::SubAck(id, codes) => Packet::SubAck(SubAck { id, codes, diagnostics: None }),
-        Response::UnsubAck(id, codes) => Packet::UnsubAck(UnsubAck { id, codes, diagnostics: None }),
-        Response::Packet(packet) => packet,
-        Response::Withheld => return,
-    });
+    match response {
+        Response::PubAck(id, code) => turn.ack(AckType::PubAck, Ack::new(id, code)),
+        Response::PubRec(id, code) => turn.ack(AckType::PubRec, Ack::new(id, code)),
+        Response::PubRel(id, code) => turn.ack(AckType::PubRel, Ack::new(id, code)),
+        Response::PubComp(id, code) => turn.ack(AckType::PubComp, Ack::new(id, code)),
+        Response::SubAck(id, codes) => turn.packet(Packet::SubAck(SubAck { id, codes, diagnostics: None })),
+        Response::UnsubAck(id, codes) => turn.packet(Packet::UnsubAck(UnsubAck { id, codes, diagnostics: None })),
+        Response::ConnAck(connack) => turn.packet(Packet::ConnAck(connack)),
+        Response::Withheld => {}
+    }
 }

@@ -5,7 +5,7 @@ use super::gate::{Gate, Response};
 use super::state::State;
 use super::timing::KeepAlive;
 use super::{Features, Limits, Parked, Session, Turn};
-use crate::packet::{ConnAck, ConnAckProperties, Connect, Packet, Version};
+use crate::packet::{ConnAck, ConnAckProperties, Connect, Version};
 use crate::types::{ClientId, CommitSeq, Now, QoS, ReasonCode, Text, Violation};
 use std::sync::Arc;
 
@@ -80,7 +80,7 @@ impl Session {
         let packet_bytes_max =
             properties.maximum_packet_bytes.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX));
         let mut gate = Gate::default();
-        gate.hold_until(state.submitted, Response::Packet(Packet::ConnAck(Box::new(connack))));
+        gate.hold_until(state.submitted, Response::ConnAck(Box::new(connack)));
         let session = Session {
             version: connect.version,
             state,

@@ -79,6 +79,9 @@ impl State {
 
     /// Hands over what the queue gave up and gave back.
     pub fn report(&mut self, turn: &mut Turn) {
+        if !self.outbound.has_news() {
+            return;
+        }
         let released = self.outbound.take_released();
         turn.released.merge(&released);
         turn.dropped.append(&mut self.outbound.take_dropped());

@@ -1,6 +1,6 @@
 //! What one batch of input asks of the world.
 use super::{AuthenticationStep, Close, Delivery, Dropped, OutgoingPublish, Released};
-use crate::packet::{Packet, PublishQoS, SubscriptionOptions};
+use crate::packet::{Ack, AckType, Packet, PublishQoS, SubscriptionOptions};
 use crate::types::{Message, PacketId, ReasonCode, TopicFilter};
 
 /// Collects the effects of the inputs handled since it was last emptied. Reused, so that steady traffic allocates nothing.
@@ -28,7 +28,11 @@ pub struct Turn {
 
 impl Turn {
     pub fn packet(&mut self, packet: Packet) {
-        self.send.push(Outgoing::Packet(packet));
+        self.send.push(Outgoing::Packet(Box::new(packet)));
+    }
+
+    pub fn ack(&mut self, ack_type: AckType, ack: Ack) {
+        self.send.push(Outgoing::Ack(ack_type, ack));
     }
 
     /// The first reason to close stands.
@@ -39,8 +43,10 @@ impl Turn {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outgoing {
-    Packet(Packet),
     Publish(OutgoingPublish),
+    Ack(AckType, Ack),
+    /// What is rare.
+    Packet(Box<Packet>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,11 +27,12 @@ pub struct Message {
 }
 
 impl Message {
-    /// A copy that owns its bytes, so that a message kept for long does not hold a whole read buffer.
+    /// A copy that owns its bytes, so that a message kept for long does not hold a whole read buffer. `topic` is the
+    /// same topic in bytes that do not hold one either, shared with other messages on it.
     #[must_use]
-    pub fn detached(&self) -> Self {
+    pub fn detached(&self, topic: &TopicName) -> Self {
         Self {
-            topic: self.topic.detached(),
+            topic: topic.clone(),
             payload: Bytes::copy_from_slice(&self.payload),
             forward: Bytes::copy_from_slice(&self.forward),
             ..*self

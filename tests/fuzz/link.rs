@@ -149,7 +149,7 @@ impl Link {
         }
         let Some(close) = self.attachment.closing() else { return Some(self) };
         if let Some(farewell) = self.attachment.farewell(&close) {
-            self.read(&Outgoing::Packet(farewell));
+            self.read(&Outgoing::Packet(Box::new(farewell)));
         }
         self.attachment.end(Some(close), house.now);
         None
@@ -159,6 +159,7 @@ impl Link {
         let version = self.client.version;
         let mut bytes = BytesMut::new();
         match outgoing {
+            Outgoing::Ack(ack_type, ack) => codec::encode_ack(*ack_type, ack, version, &mut bytes),
             Outgoing::Packet(packet) => codec::encode(packet, version, &mut bytes),
             Outgoing::Publish(publish) => codec::encode_publish(&publish.frame(), version, &mut bytes),
         }

@@ -254,6 +254,7 @@ impl Peer {
 fn as_read(outgoing: &Outgoing, version: Version) -> Packet {
     let mut bytes = BytesMut::new();
     match outgoing {
+        Outgoing::Ack(ack_type, ack) => codec::encode_ack(*ack_type, ack, version, &mut bytes),
         Outgoing::Packet(packet) => codec::encode(packet, version, &mut bytes),
         Outgoing::Publish(publish) => codec::encode_publish(&publish.frame(), version, &mut bytes),
     }

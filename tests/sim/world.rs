@@ -261,6 +261,11 @@ impl World {
         let Some(link) = client.link.as_mut() else { return };
         for outgoing in link.attachment.output().drain(..) {
             link.down.push_back(match outgoing {
+                Outgoing::Ack(ack_type, ack) => {
+                    let mut bytes = BytesMut::new();
+                    codec::encode_ack(ack_type, &ack, version, &mut bytes).expect("a legal packet");
+                    bytes.freeze()
+                }
                 Outgoing::Packet(packet) => encoded(&packet, version),
                 Outgoing::Publish(publish) => {
                     let mut bytes = BytesMut::new();

@@ -82,12 +82,11 @@ impl Attachment {
                     let step = Waypoint::Sent { packet_id, qos, dup: publish.dup };
                     tracer.note_exchange(session, client_id, &publish.message, step);
                 }
-                Outgoing::Packet(packet) => {
-                    if let Some((packet, ack)) = acknowledgement(packet) {
-                        let step = Waypoint::Answered { packet, packet_id: ack.id, code: ack.code };
-                        tracer.note_packet(session, client_id, step);
-                    }
+                Outgoing::Ack(ack_type, ack) => {
+                    let step = Waypoint::Answered { packet: ack_type.name(), packet_id: ack.id, code: ack.code };
+                    tracer.note_packet(session, client_id, step);
                 }
+                Outgoing::Packet(_) => {}
             }
         }
     }

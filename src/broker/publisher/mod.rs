@@ -100,7 +100,8 @@ impl Publisher {
         if is_refused(broker, &plan, &message, is_stored, origin) {
             return ReasonCode::QuotaExceeded;
         }
-        let message = Arc::new(if is_retained || self.is_kept(broker, &route) { message.detached() } else { message });
+        let is_kept = is_retained || self.is_kept(broker, &route);
+        let message = Arc::new(if is_kept { message.detached(&route.topic) } else { message });
         if is_retained && !broker.retained.put(&message, keeps_retained, &broker.counters) {
             return ReasonCode::QuotaExceeded;
         }
@@ -200,6 +201,7 @@ impl Publisher {
             position: None,
             share: target.share.clone(),
             give_up_at: terms.give_up_at.filter(|_| is_queued),
+            cost_bytes: Delivery::cost_of(message),
             rule: terms.rule,
         };
         if is_queued {

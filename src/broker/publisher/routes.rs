@@ -11,6 +11,8 @@ const ROUTES_MAX: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct CachedRoute {
+    /// In bytes of its own.
+    pub topic: TopicName,
     pub targets: Vec<CachedTarget>,
     pub groups: Vec<(Arc<Group<SlotHandle>>, Arc<TopicFilter>)>,
     /// The rule that limits what queues hold of this topic; 0 is none.
@@ -42,8 +44,8 @@ impl Publisher {
         }
         let route = broker.tree.read().route(topic, self.key);
         let rule = broker.queue.rule_for(topic);
-        let route = Arc::new(self.cached(route, rule));
-        self.routes.insert(topic.detached(), route.clone());
+        let route = Arc::new(self.cached(topic.detached(), route, rule));
+        self.routes.insert(route.topic.clone(), route.clone());
         route
     }
 
@@ -55,7 +57,7 @@ impl Publisher {
         self.by_key.clear();
     }
 
-    fn cached(&mut self, route: Route<SlotHandle>, rule: u8) -> CachedRoute {
+    fn cached(&mut self, topic: TopicName, route: Route<SlotHandle>, rule: u8) -> CachedRoute {
         let targets = route.targets.into_iter().map(|target| CachedTarget {
             peer: self.peer(&target.subscriber),
             qos: target.qos,
@@ -68,7 +70,7 @@ impl Publisher {
             let filter = Arc::new(group.filter().clone());
             (group, filter)
         });
-        CachedRoute { targets, groups: groups.collect(), rule }
+        CachedRoute { topic, targets, groups: groups.collect(), rule }
     }
 
     pub(super) fn peer(&mut self, handle: &SlotHandle) -> usize {
