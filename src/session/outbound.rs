@@ -412,10 +412,7 @@ impl Outbound {
 
     /// Whether anything was given up or given back since it was last taken.
     pub fn has_news(&self) -> bool {
-        self.released.messages > 0
-            || !self.dropped.is_empty()
-            || !self.orphans.is_empty()
-            || self.dropped_unseen > 0
+        self.released.messages > 0 || !self.dropped.is_empty() || !self.orphans.is_empty() || self.dropped_unseen > 0
     }
 
     pub fn take_released(&mut self) -> Released {

@@ -8,7 +8,7 @@ use super::machine;
 use super::problem::{Tried, Trying};
 use super::run::Found;
 use super::table::{Table, median};
-use super::targets::{Targets, Verdict};
+use super::targets::{Reached, Targets, Verdict};
 use super::work::Outcome;
 use std::fs;
 use std::path::Path;
@@ -62,7 +62,13 @@ fn figures(cases: &[Case], columns: &[Column], runs: &Runs) -> Tried<String> {
     headings.extend(columns.iter().map(|column| column.name.clone()));
     headings.extend(["to Mosquitto", "to relay", "target", ""].map(str::to_owned));
     let mut table = Table::new(headings);
-    for (case, figure) in cases.iter().flat_map(|case| case.figures.iter().map(move |figure| (case, figure))) {
+    let rows = || cases.iter().flat_map(|case| case.figures.iter().map(move |figure| (case, figure)));
+    let our_column = columns.iter().find(|column| column.kind == Kind::Vowmq);
+    let others = |name: &str| {
+        let (case, figure) = rows().find(|(case, figure)| case.row(figure) == name)?;
+        middle(case, figure, our_column?, runs)
+    };
+    for (case, figure) in rows() {
         let value = |column: &Column| middle(case, figure, column, runs);
         let of = |kind| columns.iter().find(|column| column.kind == kind).and_then(value);
         let ours = of(Kind::Vowmq);
@@ -71,7 +77,9 @@ fn figures(cases: &[Case], columns: &[Column], runs: &Runs) -> Tried<String> {
         let mut row = vec![case.row(figure), figure.unit.to_owned()];
         row.extend(columns.iter().map(|column| value(column).map_or_else(dash, number)));
         row.extend([to_mosquitto, to_relay].map(|ratio| ratio.map_or_else(dash, |ratio| format!("{ratio:.2}"))));
-        let verdict = targets.judge(&case.row(figure), ours, to_mosquitto, to_relay);
+        let relay = of(Kind::Relay);
+        let reached = Reached { ours, to_mosquitto, to_relay, relay, others: &others };
+        let verdict = targets.judge(&case.row(figure), &reached);
         row.extend(verdict.as_ref().map_or_else(|| [dash(), dash()], Verdict::cells));
         table.row(row);
     }

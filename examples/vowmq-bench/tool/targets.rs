@@ -18,6 +18,21 @@ struct Target {
     /// How much better than the other; see the ratios of the report.
     to_mosquitto: Option<f64>,
     to_relay: Option<f64>,
+    /// How much more than the relay's the figure may be, in its unit.
+    over_relay: Option<f64>,
+    /// How much of what another case reaches.
+    to_case: Option<(String, f64)>,
+}
+
+/// What a case reached, and how that stands to others.
+pub struct Reached<'r> {
+    pub ours: Option<f64>,
+    pub to_mosquitto: Option<f64>,
+    pub to_relay: Option<f64>,
+    /// What the relay reached.
+    pub relay: Option<f64>,
+    /// What we reached in the case of this name.
+    pub others: &'r dyn Fn(&str) -> Option<f64>,
 }
 
 /// A target, and whether it is met.
@@ -32,20 +47,22 @@ impl Targets {
     }
 
     /// Judges a case that has a target.
-    pub fn judge(
-        &self,
-        case: &str,
-        ours: Option<f64>,
-        to_mosquitto: Option<f64>,
-        to_relay: Option<f64>,
-    ) -> Option<Verdict> {
+    pub fn judge(&self, case: &str, reached: &Reached<'_>) -> Option<Verdict> {
         let target = self.0.get(case)?;
-        let rows = [
-            (target.at_least, ours, "at least ", 1.0),
-            (target.at_most, ours, "at most ", -1.0),
-            (target.to_mosquitto, to_mosquitto, "Mosquitto x ", 1.0),
-            (target.to_relay, to_relay, "relay x ", 1.0),
+        let mut rows = vec![
+            (target.at_least, reached.ours, "at least ".to_owned(), 1.0),
+            (target.at_most, reached.ours, "at most ".to_owned(), -1.0),
+            (target.to_mosquitto, reached.to_mosquitto, "Mosquitto x ".to_owned(), 1.0),
+            (target.to_relay, reached.to_relay, "relay x ".to_owned(), 1.0),
         ];
+        if let Some(more) = target.over_relay {
+            let over = reached.ours.zip(reached.relay).map(|(ours, relay)| ours - relay);
+            rows.push((Some(more), over, "above the relay at most ".to_owned(), -1.0));
+        }
+        if let Some((other, part)) = &target.to_case {
+            let ratio = reached.ours.zip((reached.others)(other)).map(|(ours, other)| ours / other);
+            rows.push((Some(*part), ratio, format!("{other} x "), 1.0));
+        }
         let mut texts = Vec::new();
         let mut is_met = Some(true);
         for (bound, value, text, sign) in rows {
@@ -78,7 +95,9 @@ mod tests {
 
     fn judged(target: &str, ours: f64, to_mosquitto: Option<f64>) -> [String; 2] {
         let targets: Targets = toml::from_str(&format!("[a]\n{target}")).expect("a table of targets");
-        targets.judge("a", Some(ours), to_mosquitto, None).expect("there is a target").cells()
+        let others = |case: &str| (case == "b").then_some(8.0);
+        let reached = Reached { ours: Some(ours), to_mosquitto, to_relay: None, relay: Some(3.0), others: &others };
+        targets.judge("a", &reached).expect("there is a target").cells()
     }
 
     #[test]
@@ -87,6 +106,11 @@ mod tests {
         assert_eq!(judged("at_most = 5", 5.1, None), ["at most 5.0", "missed"]);
         assert_eq!(judged("at_most = 5\nto_mosquitto = 2", 4.0, Some(1.9))[1], "missed");
         assert_eq!(judged("to_mosquitto = 2", 4.0, None)[1], "not measured");
+        assert_eq!(judged("over_relay = 2", 5.0, None), ["above the relay at most 2.0", "met"]);
+        assert_eq!(judged("over_relay = 2", 5.1, None)[1], "missed");
+        assert_eq!(judged("to_case = ['b', 0.7]", 6.0, None), ["b x 0.7", "met"]);
+        assert_eq!(judged("to_case = ['b', 0.7]", 5.0, None)[1], "missed");
+        assert_eq!(judged("to_case = ['c', 0.7]", 5.0, None)[1], "not measured");
     }
 
     #[test]
