@@ -24,7 +24,7 @@ pub(super) struct Connection<S> {
     pub(super) link: Link<S>,
     pub(super) peer: Peer,
     /// A re-authentication whose challenge is with the client.
-    pub(super) exchange: Option<Exchange>,
+    pub(super) exchange: Option<Box<Exchange>>,
     /// When the peer last took something of what is to be written.
     last_write: Now,
 }
@@ -67,31 +67,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Serves the client from CONNECT to the end.
-    pub async fn serve(mut self) {
-        match self.open().await {
-            Ok(attachment) => {
-                let clock = self.shared.clock;
+    ///
+    /// A connection spends its life in [`Self::run`]. What comes before and after is on the heap while it lasts, so that
+    /// those who are there and idle take little memory: a block that is no `async fn` keeps one `self`, not two. `place`
+    /// is what the connection takes of limits.
+    pub fn serve<P>(self, place: P) -> impl Future<Output = ()> {
+        let mut this = self;
+        async move {
+            let opened = Box::pin(this.open()).await;
+            if let Some(attachment) = opened.map_err(|refusal| this.turn_away(refusal)).ok() {
+                let clock = this.shared.clock;
                 let mut held = Held { attachment: Some(attachment), close: None, clock };
-                let close = self.run(&mut held).await;
-                self.part(held, close);
+                let close = this.run(&mut held).await;
+                this.part(held, close);
             }
-            Err(Refusal::Gone) => return,
-            Err(Refusal::TimedOut) => {
+            // The session is free already; only the socket is left.
+            let _ = Box::pin(tokio::time::timeout(FAREWELL, this.link.finish())).await;
+            drop(place);
+        }
+    }
+
+    /// Counts and reports that no session was opened, and tells the peer.
+    fn turn_away(&mut self, refusal: Refusal) {
+        match refusal {
+            Refusal::Gone => {}
+            Refusal::TimedOut => {
                 self.shared.broker.counters.connect_timeouts.add(1);
                 tracing::debug!(address = %self.peer, "no CONNECT within limits.connect_timeout_ms");
             }
-            Err(Refusal::Refused(violation, answer)) => {
+            Refusal::Refused(violation, answer) => {
                 self.shared.broker.counters.connects_refused.add(1);
                 tracing::info!(address = %self.peer, rule = violation.rule, "refused: {}", violation.why);
                 self.refuse(&violation, answer);
             }
-            Err(Refusal::Login(failed, answer)) => {
+            Refusal::Login(failed, answer) => {
                 self.report_login(&failed);
                 self.refuse(&failed.violation(), Some(answer));
             }
         }
-        // The session is free already; only the socket is left.
-        let _ = tokio::time::timeout(FAREWELL, self.link.finish()).await;
     }
 
     /// Runs the connection until it is to be closed, or has been (`None`).

@@ -13,6 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -207,36 +208,33 @@ impl Open {
         };
         let peer = Peer { entrance: self.entrance.clone(), address, certificate: None };
         let shared = shared.clone();
-        connections.spawn(async move {
-            match accepted {
-                Accepted::Tcp(stream, _) => serve_tcp(shared, stream, peer).await,
-                Accepted::Unix(stream) => serve(shared, stream, peer).await,
+        match accepted {
+            Accepted::Tcp(stream, _) => {
+                // A lone small packet must not wait for an acknowledgement of the one before.
+                if let Err(error) = stream.set_nodelay(true) {
+                    return tracing::debug!(address = %peer, %error, "the client was gone before it was served");
+                }
+                if peer.entrance.is_plain() {
+                    // The most of all connections: their task holds what serves them, and nothing else.
+                    connections.spawn(Connection::new(shared, Transport::Tcp(stream), peer).serve((pass, place)));
+                } else {
+                    connections.spawn(serve(shared, stream, peer, (pass, place)));
+                }
             }
-            drop((pass, place));
-        });
-    }
-}
-
-async fn serve_tcp(shared: Arc<Shared>, stream: TcpStream, peer: Peer) {
-    // A lone small packet must not wait for an acknowledgement of the one before.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(address = %peer, %error, "the client was gone before it was served");
-        return;
-    }
-    if peer.entrance.is_plain() {
-        Connection::new(shared, Transport::Tcp(stream), peer).serve().await;
-    } else {
-        serve(shared, stream, peer).await;
+            Accepted::Unix(stream) => {
+                connections.spawn(serve(shared, stream, peer, (pass, place)));
+            }
+        }
     }
 }
 
 /// Does what comes before MQTT, then serves.
-async fn serve<S: Duplex + 'static>(shared: Arc<Shared>, stream: S, mut peer: Peer) {
+async fn serve<S: Duplex + 'static, P>(shared: Arc<Shared>, stream: S, mut peer: Peer, place: P) {
     let patience = shared.limits.connect_timeout;
     // On the heap, and gone once it is over: handshakes are large, and connections are many.
     let shaken = Box::pin(tokio::time::timeout(patience, handshake::shake(&shared, stream, &mut peer))).await;
     match shaken.unwrap_or(Err(Failure::TimedOut)) {
-        Ok(transport) => Connection::new(shared, transport, peer).serve().await,
+        Ok(transport) => pin!(Connection::new(shared, transport, peer).serve(place)).await,
         Err(failure) => failure.report(&shared.broker.counters, &peer),
     }
 }

@@ -176,7 +176,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if identity.user.as_ref().is_none_or(|user| user.as_str() != exchange.user()) {
             return Err(Denial::OtherUser);
         }
-        self.exchange = Some(exchange);
+        self.exchange = Some(Box::new(exchange));
         Ok(Verdict::Challenge(challenge.into()))
     }
 
