@@ -2,6 +2,7 @@
 //!
 //! The server feeds packets, time and wake-ups in, and writes what gathers in [`Attachment::output`].
 mod authentication;
+mod desk;
 mod review;
 mod scanning;
 mod shown;
@@ -12,12 +13,13 @@ use super::committer::Batch;
 use super::draining::Leave;
 use super::loads::{Load, shelved};
 use super::scan::Scans;
-use super::slot::{Collected, Place, wake_all};
+use super::slot::{Place, wake_all};
 use super::{Broker, ByQoS, Origin, Publisher, Slot, Waypoint, place};
 use crate::access::Subject;
 use crate::packet::{Packet, PublishQoS, Version};
-use crate::session::{Ask, Cause, Close, Ended, Outcome, Outgoing, Publication, Session, Turn};
+use crate::session::{Ask, Cause, Close, Ended, Outcome, Outgoing, Publication, Session};
 use crate::types::{CommitSeq, Identity, Message, Now, ReasonCode, TopicFilter, Violation};
+use desk::{Desk, Tools};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -31,10 +33,7 @@ pub struct Attachment {
     /// What the client may do.
     guard: Guard,
     publisher: Publisher,
-    turn: Turn,
-    asks: Vec<Ask>,
-    outcomes: Vec<Outcome>,
-    collected: Collected,
+    desk: Desk,
     committed: CommitSeq,
     scans: Scans,
     /// Bytes of deliveries that the session holds in memory though the store has them, as last told.
@@ -71,10 +70,7 @@ impl Attachment {
             identity,
             guard,
             publisher,
-            turn: Turn::default(),
-            asks: Vec::new(),
-            outcomes: Vec::new(),
-            collected: Collected::default(),
+            desk: Desk::default(),
             committed: CommitSeq::default(),
             scans: Scans::default(),
             held_bytes: 0,
@@ -91,7 +87,7 @@ impl Attachment {
         attachment.review();
         attachment.resume_scans();
         // Without anything to wait for, CONNACK leaves at once.
-        attachment.session.handle_commit(CommitSeq::default(), &mut attachment.turn);
+        attachment.session.handle_commit(CommitSeq::default(), &mut attachment.desk.tools().turn);
         attachment
     }
 
@@ -113,9 +109,9 @@ impl Attachment {
                     self.stalled.push_back(packet);
                     return Ok(());
                 }
-                self.session.handle_packet(packet, now, &mut self.turn)
+                self.session.handle_packet(packet, now, &mut self.desk.tools().turn)
             });
-            if result.is_err() || self.turn.close.is_some() {
+            if result.is_err() || self.desk.tools().turn.close.is_some() {
                 break;
             }
         }
@@ -138,7 +134,7 @@ impl Attachment {
         }
         let stalled = std::mem::take(&mut self.stalled);
         if let Err(violation) = self.handle_packets(stalled.into_iter().map(Ok), now) {
-            self.turn.close(Close::Violation(violation));
+            self.desk.tools().turn.close(Close::Violation(violation));
         }
     }
 
@@ -158,13 +154,13 @@ impl Attachment {
     /// slow to take what it has got, only commits and the wish to close are looked at.
     pub fn handle_mailbox(&mut self, takes_deliveries: bool, now: Now) {
         self.follow_rules();
-        let mut collected = std::mem::take(&mut self.collected);
+        let mut collected = std::mem::take(&mut self.desk.tools().collected);
         let memory = &self.broker.committer.memory;
         self.slot.collect(&mut collected, takes_deliveries && self.is_ready, memory);
         self.session.set_may_hold(memory.has_room());
         if collected.committed > self.committed {
             self.committed = collected.committed;
-            self.session.handle_commit(self.committed, &mut self.turn);
+            self.session.handle_commit(self.committed, &mut self.desk.tools().turn);
         }
         self.become_ready(now);
         // Before the deliveries, so that none begins that came after the wish to leave.
@@ -173,14 +169,14 @@ impl Attachment {
             self.leaving = Some(leave);
         }
         for delivery in collected.deliveries.drain(..) {
-            self.session.handle_delivery(delivery, now, &mut self.turn);
+            self.session.handle_delivery(delivery, now, &mut self.desk.tools().turn);
         }
         if let Some((end, added)) = collected.shelved.take() {
-            self.session.handle_shelved(end, &added, &mut self.turn);
+            self.session.handle_shelved(end, &added, &mut self.desk.tools().turn);
         }
         if let Some(page) = collected.page.take() {
             let deliveries = page.deliveries.into_iter().map(|queued| shelved(queued, &self.broker.queue));
-            self.session.handle_page(page.from, page.next, deliveries, now, &mut self.turn);
+            self.session.handle_page(page.from, page.next, deliveries, now, &mut self.desk.tools().turn);
         }
         if let Some(page) = collected.scanned.take()
             && self.scans.accepts(&page)
@@ -188,10 +184,10 @@ impl Attachment {
             self.take_scanned(page, now);
         }
         if let Some(close) = collected.close.take() {
-            self.turn.close(close);
+            self.desk.tools().turn.close(close);
         }
         self.answer(&mut collected.inspections);
-        self.collected = collected;
+        self.desk.tools().collected = collected;
         self.finish_turn(now);
         self.resume_stalled(now);
     }
@@ -206,7 +202,7 @@ impl Attachment {
             // Who is not listened to has not fallen silent.
             self.session.excuse_silence(now);
         }
-        self.session.handle_timeout(now, &mut self.turn);
+        self.session.handle_timeout(now, &mut self.desk.tools().turn);
         self.end_with_proof(now);
         self.leave_if_quiet(now);
     }
@@ -221,17 +217,22 @@ impl Attachment {
         if self.broker.tracer.is_on() {
             self.trace_output();
         }
-        &mut self.turn.send
+        &mut self.desk.tools().turn.send
     }
 
     /// Asks for the connection to be closed; the first reason stands.
     pub fn close(&mut self, close: Close) {
-        self.turn.close(close);
+        self.desk.tools().turn.close(close);
     }
 
     /// Why the connection is to be closed, once the output is written.
     pub fn closing(&self) -> Option<Close> {
-        self.turn.close
+        self.desk.in_hand()?.turn.close
+    }
+
+    /// There is nothing to do until something comes.
+    pub fn rest(&mut self) {
+        self.desk.clear();
     }
 
     /// The DISCONNECT for a close, where the client's version has one.
@@ -252,7 +253,7 @@ impl Attachment {
     pub fn end(mut self, close: Option<Close>, now: Now) {
         let cause = close.map_or(Cause::Lost, Cause::from);
         // A session parked with deliveries in its mailbox would strand them: they join its queue first.
-        let mut turn = std::mem::take(&mut self.turn);
+        let mut turn = std::mem::take(&mut self.desk.tools().turn);
         turn.send.clear();
         turn.asks.clear();
         self.broker.committer.memory.change(self.held_bytes, 0);
@@ -323,7 +324,7 @@ impl Attachment {
     fn become_ready(&mut self, now: Now) {
         if !self.is_ready && self.session.held_responses() == 0 {
             self.is_ready = true;
-            self.session.resume(now, &mut self.turn);
+            self.session.resume(now, &mut self.desk.tools().turn);
         }
     }
 
@@ -331,15 +332,18 @@ impl Attachment {
     fn finish_turn(&mut self, now: Now) {
         self.become_ready(now);
         let mut batch = Batch::default();
-        let mut asks = std::mem::replace(&mut self.turn.asks, std::mem::take(&mut self.asks));
-        self.outcomes.clear();
+        let tools = self.desk.tools();
+        tools.outcomes.clear();
+        let mut outcomes = std::mem::take(&mut tools.outcomes);
+        let mut asks = std::mem::replace(&mut tools.turn.asks, std::mem::take(&mut tools.asks));
         for ask in asks.drain(..) {
             let outcome = self.carry_out(ask, now, &mut batch);
-            self.outcomes.push(outcome);
+            outcomes.push(outcome);
         }
-        self.asks = asks;
         self.is_publisher |= batch.has_messages();
-        for change in self.turn.changes.drain(..) {
+        let tools = self.desk.tools();
+        tools.asks = asks;
+        for change in tools.turn.changes.drain(..) {
             batch.change(self.slot.key, change);
         }
         if let Some(from) = self.session.ask_for_page() {
@@ -348,13 +352,15 @@ impl Attachment {
         self.tell_memory();
         let commit = self.broker.committer.submit(batch, Some(&self.slot));
         self.publisher.flush(&self.broker);
-        self.session.handle_outcomes(&self.outcomes, commit, &mut self.turn);
-        self.slot.give_back(std::mem::take(&mut self.turn.released));
-        if !self.turn.orphans.is_empty() {
-            self.broker.pass_on_forbidden(&self.slot, std::mem::take(&mut self.turn.orphans));
+        let Tools { turn, outcomes: spare, .. } = self.desk.tools();
+        self.session.handle_outcomes(&outcomes, commit, turn);
+        *spare = outcomes;
+        self.slot.give_back(std::mem::take(&mut turn.released));
+        if !turn.orphans.is_empty() {
+            self.broker.pass_on_forbidden(&self.slot, std::mem::take(&mut turn.orphans));
         }
-        self.broker.counters.dropped(&self.slot.client_id, std::mem::take(&mut self.turn.dropped));
-        self.broker.counters.dropped_queue_full.add(std::mem::take(&mut self.turn.dropped_unseen));
+        self.broker.counters.dropped(&self.slot.client_id, std::mem::take(&mut turn.dropped));
+        self.broker.counters.dropped_queue_full.add(std::mem::take(&mut turn.dropped_unseen));
         self.slot.in_doubt.set(self.session.under_way());
         self.count_received();
         self.leave_if_quiet(now);

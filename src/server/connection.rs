@@ -137,6 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Some(close);
             }
             self.arm(&mut sleep, &mut armed, attachment, now);
+            attachment.rest();
             event = poll_fn(|context| self.poll_event(attachment, sleep.as_mut(), context)).await;
         }
     }

@@ -72,7 +72,7 @@ impl Session {
         state.expiry_s = expiry_s;
         let connack = connack(&connect, &state, assigned, is_resumed, keep_alive_s, features);
         // [MQTT-3.1.2-7]
-        state.will = connect.will;
+        state.will = connect.will.map(Box::new);
         let properties = &connect.properties;
         // [MQTT-4.9.0-1]
         let window = properties.receive_maximum.unwrap_or(u16::MAX).min(limits.in_flight_max).max(1);

@@ -50,7 +50,7 @@ impl Parked {
         state.subscriptions = saved.subscriptions;
         state.scans = saved.scans;
         state.inbound = Inbound::restored(saved.inbound);
-        state.will = saved.will;
+        state.will = saved.will.map(Box::new);
         state.outbound = Outbound::shelved(saved.head, saved.next_position, saved.sent_below, saved.occupied);
         Self { state, will_at: saved.will_at, expires_at: saved.expires_at }
     }
@@ -213,7 +213,7 @@ impl Parked {
         self.will_at = None;
         if let Some(will) = self.state.will.take() {
             let qos = will_qos(will.qos);
-            turn.asks.push(Ask::Publish(Publication { message: will_message(will, now), qos }));
+            turn.asks.push(Ask::Publish(Publication { message: will_message(*will, now), qos }));
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct State {
     pub scans: BTreeMap<TopicFilter, Option<TopicName>>,
     pub inbound: Inbound,
     pub outbound: Outbound,
-    pub will: Option<Will>,
+    pub will: Option<Box<Will>>,
     /// Session Expiry Interval in force, seconds.
     pub expiry_s: u32,
     /// The last commit that holds a change of this session.

@@ -35,6 +35,14 @@ impl Turn {
         self.send.push(Outgoing::Ack(ack_type, ack));
     }
 
+    /// Whether nothing is left in it.
+    pub fn is_idle(&self) -> bool {
+        let Self { send, asks, changes, released, dropped, dropped_unseen, orphans, authentication, close } = self;
+        let is_empty = send.is_empty() && asks.is_empty() && changes.is_empty() && orphans.is_empty();
+        let has_none = released.messages == 0 && dropped.is_empty() && *dropped_unseen == 0;
+        is_empty && has_none && authentication.is_none() && close.is_none()
+    }
+
     /// The first reason to close stands.
     pub fn close(&mut self, close: Close) {
         self.close.get_or_insert(close);

@@ -12,11 +12,11 @@ impl Attachment {
 
     /// A step of a re-authentication that the last packets asked for. Its verdict is awaited.
     pub fn take_authentication(&mut self) -> Option<AuthenticationStep> {
-        self.turn.authentication.take()
+        self.desk.in_hand_mut()?.turn.authentication.take()
     }
 
     pub fn handle_verdict(&mut self, verdict: Verdict) {
-        self.session.handle_verdict(verdict, &mut self.turn);
+        self.session.handle_verdict(verdict, &mut self.desk.tools().turn);
     }
 
     /// When what proved who the client is counts no more.
@@ -26,7 +26,7 @@ impl Attachment {
 
     pub(super) fn end_with_proof(&mut self, now: Now) {
         if self.proof_ends().is_some_and(|end| end <= now) {
-            self.turn.close(Close::ProofExpired);
+            self.desk.tools().turn.close(Close::ProofExpired);
         }
     }
 }

@@ -35,7 +35,7 @@ impl Attachment {
         let mut batch = Batch::default();
         for delivery in self.scans.deliveries(page, &self.broker.queue, now) {
             if delivery.qos == QoS::AtMostOnce {
-                self.session.handle_delivery(delivery, now, &mut self.turn);
+                self.session.handle_delivery(delivery, now, &mut self.desk.tools().turn);
                 continue;
             }
             self.slot.reserve(Released::of(&delivery));
@@ -43,7 +43,7 @@ impl Attachment {
                 // It takes its place in the queue like any other, and arrives through the mailbox.
                 batch.publish(delivery.message.clone(), None, false, vec![(self.slot.clone(), delivery)]);
             } else {
-                self.session.handle_delivery(delivery, now, &mut self.turn);
+                self.session.handle_delivery(delivery, now, &mut self.desk.tools().turn);
             }
         }
         if self.slot.is_durable {

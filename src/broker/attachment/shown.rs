@@ -50,7 +50,7 @@ impl Attachment {
         if let Some(leave) = self.leaving
             && (leave.at <= now || (self.session.is_quiet() && self.stalled.is_empty()))
         {
-            self.turn.close(Close::Administrative(leave.code));
+            self.desk.tools().turn.close(Close::Administrative(leave.code));
         }
     }
 
@@ -75,7 +75,7 @@ impl Attachment {
 
     pub(super) fn trace_output(&self) {
         let (tracer, session, client_id) = (&self.broker.tracer, self.slot.key, &self.slot.client_id);
-        for outgoing in &self.turn.send {
+        for outgoing in self.desk.in_hand().into_iter().flat_map(|tools| &tools.turn.send) {
             match outgoing {
                 Outgoing::Publish(publish) => {
                     let (packet_id, qos) = (publish.qos.id(), publish.qos.level());
