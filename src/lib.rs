@@ -4,6 +4,7 @@
 //! do not know each other) over `packet` over `types`. See docs/ARCHITECTURE.md.
 #![forbid(unsafe_code)]
 
+pub mod abuse;
 pub mod access;
 pub mod admin;
 pub mod broker;

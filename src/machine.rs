@@ -8,6 +8,17 @@ pub fn resident_bytes() -> Option<u64> {
     Some(pages.saturating_mul(u64::try_from(rustix::param::page_size()).ok()?))
 }
 
+/// Bytes of main memory that this process may have: what its control group allows, or all there is.
+pub fn memory_bytes_max() -> Option<u64> {
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    let told = std::fs::read_to_string("/proc/meminfo").ok();
+    let machine = told.and_then(|told| {
+        let line = told.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+    });
+    [group, machine].into_iter().flatten().min()
+}
+
 /// Files and sockets that this process has open.
 pub fn open_files() -> Option<u64> {
     let entries = std::fs::read_dir("/proc/self/fd").ok()?;

@@ -29,6 +29,7 @@ pub(super) fn hindrances(desk: Option<&Desk>) -> Vec<&'static str> {
         (desk.is_stopping.load(Ordering::Relaxed), "stopping"),
         (broker.draining.drain().is_some(), "draining"),
         (broker.is_short_of_space(), "disk_full"),
+        (broker.pressure.refuses(), "memory_full"),
         (is_stuck, "not_committing"),
     ];
     all.into_iter().filter(|(holds, _)| *holds).map(|(_, name)| name).collect()
@@ -43,7 +44,7 @@ pub(super) async fn healthz() -> Json<Health> {
 /// Whether clients can be served: the data is read, commits go through, the disk has room, nobody drains it.
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()), responses(
     (status = 200, description = "ready", body = Health),
-    (status = 503, description = "not ready; `reasons` says why: recovering, stopping, draining, disk_full, not_committing", body = Health),
+    (status = 503, description = "not ready; `reasons` says why: recovering, stopping, draining, disk_full, memory_full, not_committing", body = Health),
 ))]
 pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     let reasons: Vec<_> = hindrances(shared.desk.get()).into_iter().map(str::to_owned).collect();

@@ -3,11 +3,13 @@
 //! The server feeds packets, time and wake-ups in, and writes what gathers in [`Attachment::output`].
 mod authentication;
 mod desk;
+mod rate;
 mod review;
 mod scanning;
 mod shown;
 mod subscribing;
 
+use super::abuse::Allowances;
 use super::access::Guard;
 use super::committer::Batch;
 use super::draining::Leave;
@@ -42,6 +44,12 @@ pub struct Attachment {
     stalled: VecDeque<Packet>,
     /// The last read brought messages that the store keeps.
     is_publisher: bool,
+    /// The last read brought messages of any kind.
+    has_published: bool,
+    /// The rates that bind this connection, what of its messages they counted, and until when it is not read from.
+    allowances: Allowances,
+    charged: u64,
+    paused_until: Option<Now>,
     /// CONNACK has left, so that deliveries may follow [MQTT-3.2.0-1].
     is_ready: bool,
     /// PUBLISHes of this connection by QoS, in all and since they were last counted.
@@ -60,7 +68,14 @@ const HELD_RESPONSES_MAX: usize = 4096;
 const KEPT_FILTER_BYTES_MAX: usize = 65_500;
 
 impl Attachment {
-    pub(super) fn new(broker: Arc<Broker>, slot: Arc<Slot>, session: Session, identity: Arc<Identity>) -> Self {
+    pub(super) fn new(
+        broker: Arc<Broker>,
+        slot: Arc<Slot>,
+        session: Session,
+        identity: Arc<Identity>,
+        now: Now,
+    ) -> Self {
+        let allowances = broker.abuse.allowances(identity.address, identity.user.as_ref(), now);
         let guard = Guard::new(&broker.access, Subject { identity: &identity, client_id: session.client_id() });
         let publisher = Publisher::new(Some(slot.key), broker.seed ^ slot.key.0);
         let mut attachment = Self {
@@ -76,6 +91,10 @@ impl Attachment {
             held_bytes: 0,
             stalled: VecDeque::new(),
             is_publisher: false,
+            has_published: false,
+            allowances,
+            charged: 0,
+            paused_until: None,
             is_ready: false,
             received: ByQoS::default(),
             counted: ByQoS::default(),
@@ -99,6 +118,7 @@ impl Attachment {
     ) -> Result<(), Violation> {
         self.follow_rules();
         self.is_publisher = false;
+        self.has_published = false;
         let mut result = Ok(());
         for packet in packets {
             result = packet.and_then(|packet| {
@@ -147,7 +167,7 @@ impl Attachment {
         if is_held_back {
             self.broker.committer.wait_for_store();
         }
-        self.is_ready && held < HELD_RESPONSES_MAX && !is_held_up && !is_held_back
+        self.is_ready && held < HELD_RESPONSES_MAX && !is_held_up && !is_held_back && !self.is_slowed()
     }
 
     /// Collects what has come for the session and runs it through. Without `takes_deliveries`, because the client is
@@ -202,6 +222,7 @@ impl Attachment {
             // Who is not listened to has not fallen silent.
             self.session.excuse_silence(now);
         }
+        self.end_pause(now);
         self.session.handle_timeout(now, &mut self.desk.tools().turn);
         self.end_with_proof(now);
         self.leave_if_quiet(now);
@@ -209,7 +230,7 @@ impl Attachment {
 
     pub fn next_timeout(&self) -> Option<Now> {
         let leave = self.leaving.map(|leave| leave.at);
-        [self.session.next_timeout(), self.proof_ends(), leave].into_iter().flatten().min()
+        [self.session.next_timeout(), self.proof_ends(), leave, self.paused_until].into_iter().flatten().min()
     }
 
     /// What is to be written, in order. The caller empties it.
@@ -377,7 +398,7 @@ impl Attachment {
     fn carry_out(&mut self, ask: Ask, now: Now, batch: &mut Batch) -> Outcome {
         match ask {
             Ask::Publish(publication) => Outcome::Published(self.publish(publication, now, batch)),
-            Ask::Subscribe(subscribing) => Outcome::Subscribed(self.subscribe(subscribing, batch)),
+            Ask::Subscribe(subscribing) => Outcome::Subscribed(self.subscribe(subscribing, now, batch)),
             Ask::Unsubscribe(filters) => {
                 self.unsubscribe(&filters, batch);
                 Outcome::Unsubscribed
@@ -390,6 +411,7 @@ impl Attachment {
             *count += 1;
         }
         self.payload_bytes += publication.message.payload.len() as u64;
+        self.has_published = true;
         let traced = self.trace_received(&publication);
         let code = self.publish_if_allowed(publication, now, batch);
         if let Some(message) = traced.filter(|_| code != ReasonCode::Success) {

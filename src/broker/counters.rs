@@ -38,6 +38,10 @@ counters! {
     connections_refused_total: "connections/refused/connections_max",
     /// `limits.connections_per_address_max` was reached.
     connections_refused_address: "connections/refused/connections_per_address_max",
+    /// The address is kept out for its failed logins, or by an operator.
+    connections_refused_banned: "connections/refused/banned",
+    /// `abuse.address.connects_per_second_max` was reached.
+    connections_refused_rate: "connections/refused/address_rate",
     /// `connections_max` of a listener was reached.
     connections_refused_listener: "connections/refused/listener_connections_max",
     /// `limits.tls_handshakes_max` was reached, and no handshake ended within `limits.connect_timeout_ms`.
@@ -80,8 +84,20 @@ counters! {
     logins_refused_exchange: "logins/refused/exchange",
     /// `authentication.queued_logins_max`, or an authenticator's own, was reached.
     logins_refused_busy: "logins/refused/busy",
+    /// The user is kept out from this address for logins that failed.
+    logins_refused_banned: "logins/refused/banned",
+    /// Addresses, and users from one address, kept out for failed logins.
+    bans: "logins/bans",
+    /// Reads put off because a rate of `[abuse]` was reached.
+    reads_paused_rate: "reads/paused/rate",
+    /// Times that `memory.slow_publishers_at_mib` was reached.
+    memory_shortages: "memory/shortages",
     /// A connection took the Client Identifier of another.
     takeovers: "connections/takeovers",
+    /// A client connects too often, by the rate of its user or its own, or as it comes and goes all the time.
+    connects_refused_rate: "connections/refused/client_rate",
+    /// `memory.refuse_connects_at_mib` was reached.
+    connects_refused_memory: "connections/refused/memory",
     /// The session of another user was asked for.
     connects_refused_owner: "connections/refused/session_owner",
     /// Connections closed for a breach of the protocol or of a limit.
@@ -126,6 +142,8 @@ counters! {
     retained_refused: "retained/refused",
     /// `subscriptions_per_session_max` and other limits on subscriptions.
     subscriptions_refused: "subscriptions/refused",
+    /// `subscriptions_per_second_max` of `[abuse]` was reached.
+    subscriptions_refused_rate: "subscriptions/refused_rate",
     /// Subscriptions that the access rules do not allow.
     subscriptions_denied: "subscriptions/denied",
     /// Subscriptions that the access rules allowed once, and no longer do.

@@ -2,6 +2,7 @@
 //!
 //! Nothing here awaits or knows a socket: a connection drives its [`Attachment`] by calls, and the house's own work
 //! (deadlines, `$SYS`) is driven by [`Broker::handle_timeouts`] and [`Broker::publish_sys`].
+mod abuse;
 mod access;
 mod allowance;
 mod attachment;
@@ -16,6 +17,7 @@ mod inspect;
 mod loads;
 mod memory;
 mod operate;
+mod pressure;
 mod publisher;
 mod registry;
 mod restore;
@@ -28,6 +30,7 @@ mod tracer;
 mod traffic;
 
 pub use crate::access::Subject;
+pub use abuse::{Abuse, AbuseSettings, Rates};
 pub use access::{Access, AccessError, AccessFile, AccessRules};
 pub use allowance::{QueueRule, QueueSettings, RULES_MAX};
 pub use attachment::Attachment;
@@ -39,6 +42,7 @@ pub use histogram::{Distribution, Histogram};
 pub use inspect::{Census, Inspecting, Inspection, ListKey, Live, Order, Visit};
 pub use memory::Memory;
 pub use operate::{Receiver, Submitted};
+pub use pressure::{Marks, Pressure};
 pub use publisher::{DENIED, Origin, Publisher, REFUSED};
 pub use registry::{ConnectRequest, Step};
 pub use slot::{MailboxLimits, Slot, SlotHandle};
@@ -69,6 +73,8 @@ pub struct Settings {
     /// Bytes of retained messages in memory, where a store has them as well.
     pub retained_memory_bytes_max: usize,
     pub shared_strategy: Strategy,
+    pub abuse: AbuseSettings,
+    pub memory_marks: Marks,
     /// Seeds the choices that must not be guessed by clients: assigned identifiers, hashing, random members.
     pub seed: u64,
 }
@@ -95,6 +101,8 @@ pub struct Broker {
     timers: Timers,
     pub access: Access,
     pub draining: Draining,
+    pub abuse: Abuse,
+    pub pressure: Pressure,
     pub counters: Arc<Counters>,
     /// The counters' own, at hand where nothing is written all the time: it is asked for each message.
     tracer: Arc<Tracer>,
@@ -136,6 +144,8 @@ impl Broker {
             timers: Timers::default(),
             access: Access::default(),
             draining: Draining::default(),
+            abuse: Abuse::new(settings.abuse),
+            pressure: Pressure::new(settings.memory_marks),
             tracer: counters.tracer.clone(),
             counters,
             next_session: AtomicU64::new(1),

@@ -62,7 +62,7 @@ enum Found {
 impl Broker {
     /// Checks a CONNECT of a client that has proved who it is, before anything is looked up or created.
     pub fn admit(&self, connect: Connect, identity: Arc<Identity>) -> Result<ConnectRequest, Violation> {
-        if let Some(refusal) = self.draining.refusal() {
+        if let Some(refusal) = self.draining.refusal().or_else(|| self.refusal_for_memory()) {
             return Err(refusal);
         }
         let requested = requested_client_id(&connect, &self.limits, &self.features)?;
@@ -78,6 +78,17 @@ impl Broker {
         }
         let (authenticated, listener, address) = (None, None, None);
         Ok(ConnectRequest { connect, client_id, is_assigned, identity, authenticated, listener, address })
+    }
+
+    /// Refuses a client that connects too often; to be asked once for each CONNECT.
+    pub fn check_connect_rate(&self, request: &ConnectRequest, now: Now) -> Result<(), Violation> {
+        let Identity { user, address, .. } = &*request.identity;
+        if self.abuse.may_attach(*address, user.as_ref(), &request.client_id, now) {
+            return Ok(());
+        }
+        self.counters.connects_refused_rate.add(1);
+        let why = "this client, or its user, connects too often";
+        Err(Violation::new(ReasonCode::ConnectionRateExceeded, "MQTT-3.1.4-2", why))
     }
 
     /// Attaches the connection to its session, unless another connection has to leave it first. Fails if the session
@@ -214,7 +225,7 @@ impl Broker {
             opened.session.hold_connack_until(commit);
         }
         let has_shared = opened.session.subscriptions().any(|(filter, _)| filter.is_shared());
-        let mut attachment = Attachment::new(self.clone(), slot, opened.session, identity);
+        let mut attachment = Attachment::new(self.clone(), slot, opened.session, identity, now);
         if has_shared && opened.is_resumed {
             attachment.claim_shared();
         }

@@ -393,6 +393,11 @@ impl Inbox {
         }
     }
 
+    /// Bytes of deliveries that the connection has not collected.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.bytes
+    }
+
     pub fn wake_owner(&mut self) {
         wake(self.owner.take());
     }

@@ -1,6 +1,7 @@
 //! Settings: defaults, under the file, under the environment, under the flags; checked before anything starts.
 //!
 //! conf/vowmq.toml says what each is for.
+mod abuse;
 mod admin;
 mod authentication;
 mod authenticators;
@@ -10,6 +11,7 @@ mod listener;
 mod mistake;
 mod settings;
 
+pub use abuse::{Abuse, MemoryMarks, Rates};
 pub use admin::{Admin, AdminRole, AdminToken, Anonymous};
 pub use authentication::{Authentication, Authenticator, Http, Jwt, JwtAlgorithm, Kind};
 pub use filters::QueueFilter;

@@ -1,5 +1,5 @@
 //! The settings themselves, with their defaults.
-use super::{Admin, Authentication, Authenticator, Listener, QueueFilter};
+use super::{Abuse, Admin, Authentication, Authenticator, Listener, MemoryMarks, QueueFilter};
 use crate::types::TopicName;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -26,6 +26,8 @@ pub struct Config {
     #[serde(rename = "authenticator")]
     pub authenticators: Vec<Authenticator>,
     pub admin: Admin,
+    pub abuse: Abuse,
+    pub memory: MemoryMarks,
     #[serde(rename = "listener")]
     pub listeners: Vec<Listener>,
 }
@@ -47,6 +49,8 @@ impl Default for Config {
             authentication: Authentication::default(),
             authenticators: Vec::new(),
             admin: Admin::default(),
+            abuse: Abuse::default(),
+            memory: MemoryMarks::default(),
             listeners: Listener::built_in(),
         }
     }

@@ -148,6 +148,23 @@ pub enum Command {
         #[arg(long, conflicts_with_all = ["to", "for_good", "clients_per_s", "grace_ms", "wait"])]
         end: bool,
     },
+    /// Who is kept out
+    Bans,
+    /// Keep an address, or one user from there, out
+    Ban {
+        address: String,
+        #[arg(long)]
+        user: Option<String>,
+        /// For how long, at most a week
+        #[arg(long, default_value_t = 3600)]
+        seconds: u32,
+    },
+    /// Let somebody in again
+    Unban {
+        address: String,
+        #[arg(long)]
+        user: Option<String>,
+    },
     /// Write a backup of this moment, to a file or the standard output
     Backup { file: Option<PathBuf> },
     /// Load certificates, users, rules and tokens anew

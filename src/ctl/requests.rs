@@ -100,6 +100,7 @@ const GROUP_MEMBERS: &Columns = &[
     ("QUEUED", "queued_messages"),
 ];
 const RELOADED: &Columns = &[("WHAT", "name"), ("CHANGED", "changed"), ("ERROR", "error")];
+const BANS: &Columns = &[("ADDRESS", "address"), ("USER", "user"), ("UNTIL", "until_ms"), ("BY AN OPERATOR", "manual")];
 const DRAIN: &Columns =
     &[("draining", "draining"), ("clients connected", "connected"), ("sent to", "server_reference")];
 
@@ -176,6 +177,20 @@ fn steer(client: &Client, options: &Options, command: &Command) -> Result<(), Fa
             say(options, &published, if was_wanted { "published" } else { "published; nobody is subscribed to it" })
         }
         Command::Drain { .. } => drain(client, options, command),
+        Command::Bans => {
+            let bans = client.read("/api/v1/bans", &[])?;
+            show_items(options, &bans, bans.as_array(), BANS)
+        }
+        Command::Ban { address, user, seconds } => {
+            let asked = json!({ "address": address, "user": user, "seconds": seconds });
+            let bans = client.post("/api/v1/bans", &asked)?;
+            show_items(options, &bans, bans.as_array(), BANS)
+        }
+        Command::Unban { address, user } => {
+            let whom = [("address", Some(address.clone())), ("user", user.clone())];
+            let bans = client.delete("/api/v1/bans", &whom)?;
+            show_items(options, &bans, bans.as_array(), BANS)
+        }
         Command::Reload => {
             let reloaded = client.post("/api/v1/reload", &json!({}))?;
             let has_failed = reloaded.as_array().is_some_and(|all| all.iter().any(|one| one.get("error").is_some()));

@@ -87,10 +87,12 @@ pub enum Denial {
     Exchange,
     /// Too many logins wait already.
     Busy,
+    /// Too many logins of this user from this address have failed.
+    Banned,
 }
 
 impl Denial {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NoProof,
         Self::UnknownUser,
         Self::NoPassword,
@@ -104,6 +106,7 @@ impl Denial {
         Self::Method,
         Self::Exchange,
         Self::Busy,
+        Self::Banned,
     ];
 
     /// Its name in logs and counters.
@@ -122,6 +125,22 @@ impl Denial {
             Self::Method => "method",
             Self::Exchange => "exchange",
             Self::Busy => "busy",
+            Self::Banned => "banned",
+        }
+    }
+
+    /// Whether it may have been a try to guess: too many of them keep an address out.
+    pub const fn is_guess(self) -> bool {
+        match self {
+            Self::UnknownUser
+            | Self::NoPassword
+            | Self::WrongPassword
+            | Self::UserName
+            | Self::OtherUser
+            | Self::Token
+            | Self::Service
+            | Self::Exchange => true,
+            Self::NoProof | Self::TokenTime | Self::ServiceFailed | Self::Method | Self::Busy | Self::Banned => false,
         }
     }
 
@@ -138,6 +157,7 @@ impl Denial {
             Self::ServiceFailed => ReasonCode::ServerUnavailable,
             Self::Method => ReasonCode::BadAuthenticationMethod,
             Self::Busy => ReasonCode::ServerBusy,
+            Self::Banned => ReasonCode::Banned,
         }
     }
 
@@ -156,6 +176,7 @@ impl Denial {
             Self::ServiceFailed => "logins cannot be checked at present",
             Self::Method => "no such authentication method",
             Self::Busy => "too many logins at once",
+            Self::Banned => "too many logins have failed; try again later",
         }
     }
 }

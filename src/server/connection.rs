@@ -214,6 +214,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.report(attachment, &violation);
             attachment.close(Close::Violation(violation));
         }
+        attachment.charge(whole as u64, now);
         self.check_authentication(attachment);
     }
 

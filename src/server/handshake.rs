@@ -12,6 +12,8 @@ pub(super) enum Failure {
     TimedOut,
     /// The peer is no proxy of ours, or sent no header.
     Proxy(io::Error),
+    /// The address that the proxy told is kept out, or connects too often; counted there.
+    KeptOut,
     /// No room for a handshake.
     NoRoom,
     Tls(io::Error),
@@ -23,15 +25,19 @@ pub(super) enum Failure {
 impl Failure {
     pub fn report(&self, counters: &Counters, peer: &Peer) {
         let counter = match self {
-            Self::TimedOut => &counters.handshakes_timed_out,
-            Self::Proxy(_) => &counters.proxies_refused,
-            Self::NoRoom => &counters.handshakes_refused,
-            Self::Tls(_) | Self::Nameless => &counters.handshakes_failed,
-            Self::WebSocket(_) => &counters.upgrades_refused,
+            Self::KeptOut => None,
+            Self::TimedOut => Some(&counters.handshakes_timed_out),
+            Self::Proxy(_) => Some(&counters.proxies_refused),
+            Self::NoRoom => Some(&counters.handshakes_refused),
+            Self::Tls(_) | Self::Nameless => Some(&counters.handshakes_failed),
+            Self::WebSocket(_) => Some(&counters.upgrades_refused),
         };
-        counter.add(1);
+        if let Some(counter) = counter {
+            counter.add(1);
+        }
         let address = peer.to_string();
         match self {
+            Self::KeptOut => tracing::debug!(address, "kept out"),
             Self::TimedOut => tracing::debug!(address, "no handshake within limits.connect_timeout_ms"),
             Self::NoRoom => tracing::warn!(address, "too many TLS handshakes at once; see limits.tls_handshakes_max"),
             Self::Proxy(error) => tracing::warn!(address, %error, "refused: the PROXY header"),
@@ -57,6 +63,10 @@ pub(super) async fn shake<S: Duplex + 'static>(
         }
         if let Some(address) = proxy::read_header(&mut stream).await.map_err(Failure::Proxy)? {
             peer.address = Some(address);
+        }
+        let from = peer.address.map(|address| address.ip());
+        if !shared.broker.abuse.may_connect(from, &shared.broker.counters, shared.clock.now()) {
+            return Err(Failure::KeptOut);
         }
     }
     let Some(guard) = &entrance.tls else { return upgrade(stream, peer).await };

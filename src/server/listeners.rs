@@ -200,6 +200,11 @@ impl Open {
             Accepted::Unix(_) => None,
         };
         let counters = &shared.broker.counters;
+        let is_direct = self.entrance.proxies.is_none();
+        let from = address.map(|address| address.ip());
+        if is_direct && !shared.broker.abuse.may_connect(from, counters, shared.clock.now()) {
+            return;
+        }
         let Some(pass) = shared.admission.admit(address.map(|address| address.ip()), counters) else { return };
         let place = match self.entrance.room.clone().map(|room| room.try_acquire_owned()) {
             Some(Err(_)) => return counters.connections_refused_listener.add(1),

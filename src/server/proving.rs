@@ -1,4 +1,5 @@
 //! Between CONNECT and the session: who is the client? And, in 5.0, is it still the same?
+use super::Shared;
 use super::connection::Connection;
 use super::opening::{Answer, Refusal};
 use crate::broker::{Attachment, Counter, Counters};
@@ -38,6 +39,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let user = proof.user.as_ref().map(Text::detached);
             Refusal::Login(FailedLogin { denial, user }, answer)
         };
+        if !self.may_log_in(proof.user.as_ref()) {
+            return Err(fail(Denial::Banned));
+        }
         if let Some(method) = connect.properties.authentication_method.take() {
             let message = connect.properties.authentication_data.take().unwrap_or_default();
             let (proved, authenticated) = self.play(method, &message, &proof, answer).await?;
@@ -64,6 +68,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Judgement::Denied(denial) => return Err(fail(denial)),
         };
         Ok((self.identity(proved), None))
+    }
+
+    fn may_log_in(&self, user: Option<&Text>) -> bool {
+        let Shared { broker, clock, .. } = &*self.shared;
+        broker.abuse.may_log_in(self.peer.address.map(|address| address.ip()), user, &broker.counters, clock.now())
     }
 
     fn proof(&self, connect: &Connect) -> Proof {
@@ -98,6 +107,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let (exchange, challenge) = begun.map_err(|denial| fail(denial, None))?;
         if proof.user.as_ref().is_some_and(|user| user.as_str() != exchange.user()) {
             return Err(fail(Denial::OtherUser, None));
+        }
+        if !self.may_log_in(Text::try_from(exchange.user()).ok().as_ref()) {
+            return Err(fail(Denial::Banned, None));
         }
         self.challenge(&method, challenge.into(), answer).await?;
         let message = self.read_answer(&method, answer).await?;
@@ -183,15 +195,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Counts and logs a login that failed. The password is not known here.
     pub(super) fn report_login(&self, failed: &FailedLogin) {
         let FailedLogin { denial, user } = failed;
-        counter(&self.shared.broker.counters, *denial).add(1);
+        if let Some(counter) = counter(&self.shared.broker.counters, *denial) {
+            counter.add(1);
+        }
         // Shown with escapes, as nobody has checked what is in it.
         let user = user.as_ref().map(tracing::field::debug);
         tracing::info!(address = %self.peer, user, reason = denial.name(), "login refused");
+        if denial.is_guess() {
+            self.count_failure(failed.user.as_ref());
+        }
+    }
+
+    fn count_failure(&self, user: Option<&Text>) {
+        let Shared { broker, clock, .. } = &*self.shared;
+        let (address, now) = (self.peer.address.map(|address| address.ip()), clock.now());
+        for (offender, until) in broker.abuse.login_failed(address, user, now) {
+            broker.counters.bans.add(1);
+            let (offender, seconds) = (tracing::field::debug(offender.to_string()), now.millis_until(until) / 1000);
+            tracing::warn!(offender, seconds, "kept out, as too many logins failed; see vowmq ctl bans");
+        }
     }
 }
 
-fn counter(counters: &Counters, denial: Denial) -> &Counter {
-    match denial {
+fn counter(counters: &Counters, denial: Denial) -> Option<&Counter> {
+    Some(match denial {
         Denial::NoProof => &counters.logins_refused_no_proof,
         Denial::UnknownUser => &counters.logins_refused_unknown_user,
         Denial::NoPassword => &counters.logins_refused_no_password,
@@ -205,5 +232,7 @@ fn counter(counters: &Counters, denial: Denial) -> &Counter {
         Denial::Method => &counters.logins_refused_method,
         Denial::Exchange => &counters.logins_refused_exchange,
         Denial::Busy => &counters.logins_refused_busy,
-    }
+        // Counted where it was found.
+        Denial::Banned => return None,
+    })
 }

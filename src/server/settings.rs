@@ -1,8 +1,10 @@
 //! From the configuration to what each floor needs.
-use crate::broker::{MailboxLimits, QueueRule, QueueSettings, Settings};
+use crate::abuse::{Pattern, Rate, Rules};
+use crate::broker::{AbuseSettings, MailboxLimits, Marks, QueueRule, QueueSettings, Rates, Settings};
 use crate::codec;
 use crate::config;
 use crate::config::Config;
+use crate::machine;
 use crate::routing::Strategy;
 use crate::session::{Denied311, Features, Limits, OnFull, Refused311};
 use crate::store::Options;
@@ -79,8 +81,57 @@ pub(super) fn broker(config: &Config, seed: u64) -> Settings {
         retained_bytes_max: limits.retained_bytes_max,
         retained_memory_bytes_max: usize::try_from(config.storage.retained_memory_mib << 20).unwrap_or(usize::MAX),
         shared_strategy: strategy(mqtt.shared_strategy),
+        abuse: abuse(&config.abuse),
+        memory_marks: marks(&config.memory, machine::memory_bytes_max()),
         seed,
     }
+}
+
+fn abuse(abuse: &config::Abuse) -> AbuseSettings {
+    let ms = |seconds: u32| u64::from(seconds) * 1000;
+    let rates = |rates: config::Rates| {
+        let rate = |per_second| Rate::new(per_second, abuse.burst_s);
+        Rates {
+            connects: rate(rates.connects_per_second_max),
+            messages: rate(rates.messages_per_second_max),
+            bytes: rate(rates.bytes_per_second_max),
+            subscriptions: rate(rates.subscriptions_per_second_max),
+        }
+    };
+    AbuseSettings {
+        exempt: abuse.exempt.clone(),
+        rules: Rules {
+            failures_max: abuse.failed_logins_max,
+            address_failures_max: abuse.failed_logins_per_address_max,
+            window_ms: ms(abuse.failed_logins_window_s),
+            ban_ms: ms(abuse.ban_s),
+            ban_ms_max: ms(abuse.ban_s_max.max(abuse.ban_s)),
+        },
+        pattern: Pattern {
+            connects_max: abuse.client_connects_max,
+            window_ms: ms(abuse.client_connects_window_s),
+            refused_ms: ms(abuse.client_refused_s),
+        },
+        remembered_max: abuse.remembered_max,
+        address: rates(abuse.address),
+        user: rates(abuse.user),
+        client: rates(abuse.client),
+    }
+}
+
+/// Marks that are not set are parts of what the process may have; where that is not known there are none.
+fn marks(memory: &config::MemoryMarks, bytes_max: Option<u64>) -> Marks {
+    let mark = |mib: u64, percent: u64| match (mib, bytes_max) {
+        (0, Some(bytes)) => bytes / 100 * percent,
+        (0, None) => u64::MAX,
+        (mib, _) => mib.saturating_mul(1 << 20),
+    };
+    let slow_publishers_at = mark(memory.slow_publishers_at_mib, 70);
+    let refuse_connects_at = mark(memory.refuse_connects_at_mib, 85).max(slow_publishers_at);
+    let mib = |bytes: u64| bytes >> 20;
+    let (slow_mib, refuse_mib) = (mib(slow_publishers_at), mib(refuse_connects_at));
+    tracing::info!(slow_mib, refuse_mib, "memory above these marks slows publishers, and refuses new clients");
+    Marks { slow_publishers_at, refuse_connects_at }
 }
 
 /// How the store is laid out.

@@ -10,12 +10,17 @@ use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep};
 /// How often the log tells of dropped messages.
 const DROP_LOG: Duration = Duration::from_secs(60);
 
+/// How often the memory of the process is looked at.
+const MEMORY_LOOK: Duration = Duration::from_millis(100);
+
 /// Runs until told to stop. `sys_interval_s` of 0 publishes no `$SYS`.
 pub(super) async fn run(shared: Arc<Shared>, sys_interval_s: u64, mut stopped: watch::Receiver<bool>) {
     let (broker, clock) = (&shared.broker, &shared.clock);
     let mut sys = interval(Duration::from_secs(sys_interval_s.max(1)));
     let mut drop_log = interval_at(Instant::now() + DROP_LOG, DROP_LOG);
     drop_log.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut memory = interval(MEMORY_LOOK);
+    memory.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let now = clock.now();
         broker.handle_timeouts(now);
@@ -27,6 +32,7 @@ pub(super) async fn run(shared: Arc<Shared>, sys_interval_s: u64, mut stopped: w
             () = poll_fn(|context| broker.counters.drops.poll_lost(context)) => broker.publish_dead_letters(clock.now()),
             _ = sys.tick(), if sys_interval_s > 0 => broker.publish_sys(surroundings(&shared), clock.now()),
             _ = drop_log.tick() => log_drops(broker),
+            _ = memory.tick() => broker.note_memory(crate::machine::resident_bytes().unwrap_or(0)),
             _ = stopped.changed() => break,
         }
     }

@@ -57,12 +57,14 @@ fn misfit(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<S
 fn example(method: &str, path: &str) -> (String, String) {
     let query = match (method, path) {
         (_, "/api/v1/receivers") | ("delete", "/api/v1/retained") => "?topic=held",
+        ("delete", "/api/v1/bans") => "?address=192.0.2.1",
         _ => "",
     };
     let body = match (method, path) {
         ("post", "/api/v1/publish") => json!({ "topic": "held", "payload_text": "x", "retain": true, "qos": 1 }),
         ("put", "/api/v1/log-level") => json!({ "level": "info" }),
         ("post", "/api/v1/drain") => json!({ "server_reference": "other" }),
+        ("post", "/api/v1/bans") => json!({ "address": "192.0.2.1", "seconds": 60 }),
         _ => return (format!("{}{query}", path.replace("{client_id}", "c")), String::new()),
     };
     (path.to_owned(), body.to_string())

@@ -1,5 +1,6 @@
 //! What operators see of the real program, and what they can do to it.
 
+mod abuse;
 mod asking;
 #[path = "../common/mod.rs"]
 mod common;

@@ -94,6 +94,18 @@ impl Peer {
         while !matches!(self.next().expect("the connection is open"), Packet::SubAck(_)) {}
     }
 
+    /// Subscribes; gives the code of the SUBACK.
+    pub fn try_subscribe(&mut self, filter: &str, qos: QoS) -> ReasonCode {
+        let filter = TopicFilter::try_from(filter).unwrap();
+        let options = SubscriptionOptions { qos, ..SubscriptionOptions::default() };
+        let filters = vec![SubscribeFilter { filter, options }];
+        self.send(&Packet::Subscribe(Subscribe { id: id(1), subscription_id: None, user: Vec::new(), filters }));
+        match self.next() {
+            Some(Packet::SubAck(suback)) => suback.codes[0],
+            other => panic!("no SUBACK but {other:?}"),
+        }
+    }
+
     pub fn publish(&mut self, topic: &str, qos: PublishQoS, payload: &str, user: &[(&str, &str)]) {
         let user = user.iter().map(|(name, value)| (text(name), text(value))).collect();
         let forward = ForwardProperties { user, ..ForwardProperties::default() }.encode().unwrap();

@@ -46,10 +46,10 @@ impl Broker {
         let port = free_port();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let data = directory.path().join("data");
-        let text = format!(
-            "data_dir = \"{}\"\n\n[[listener]]\naddress = \"{address}\"\nallow_anonymous = true\n\n{extra_toml}\n",
-            data.display()
-        );
+        // What belongs to no table has to stand before the first.
+        let (top, tables) = extra_toml.split_at(extra_toml.find('[').unwrap_or(extra_toml.len()));
+        let listener = format!("[[listener]]\naddress = \"{address}\"\nallow_anonymous = true\n");
+        let text = format!("data_dir = \"{}\"\n{top}\n{listener}\n{tables}\n", data.display());
         fs::write(directory.path().join("vowmq.toml"), text).expect("the broker's configuration can be written");
         let process = spawn(&directory);
         Broker { address, port, process, directory }

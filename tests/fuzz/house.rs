@@ -187,6 +187,8 @@ fn settings(kind: u8) -> Settings {
         retained_messages_max: 8,
         retained_bytes_max: 16 << 10,
         retained_memory_bytes_max: if bit(2) { 0 } else { usize::MAX },
+        abuse: vowmq::broker::AbuseSettings::default(),
+        memory_marks: vowmq::broker::Marks::default(),
         shared_strategy: strategies[usize::from(kind >> 4) % 4],
         seed: kind.into(),
     }

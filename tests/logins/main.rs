@@ -1,4 +1,5 @@
 //! Who gets in, and how they are told that they do not: the program with authenticators, over real sockets.
+mod bans;
 mod clients;
 mod exchanges;
 mod passwords;

@@ -167,9 +167,14 @@ impl Link {
     }
 
     pub fn send(&mut self, packet: &Packet) {
+        assert!(self.try_send(packet), "the broker closed the connection");
+    }
+
+    /// Whether the packet could be written.
+    pub fn try_send(&mut self, packet: &Packet) -> bool {
         let mut bytes = BytesMut::new();
         codec::encode(packet, self.version, &mut bytes).unwrap();
-        self.stream.write_all(&bytes).unwrap();
+        self.stream.write_all(&bytes).is_ok()
     }
 
     /// The next packet, or `None` when the broker has closed the connection.

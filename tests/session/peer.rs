@@ -28,6 +28,8 @@ pub fn settings() -> Settings {
         retained_messages_max: 100,
         retained_bytes_max: 100_000,
         retained_memory_bytes_max: usize::MAX,
+        abuse: vowmq::broker::AbuseSettings::default(),
+        memory_marks: vowmq::broker::Marks::default(),
         shared_strategy: Strategy::RoundRobin,
         seed: 7,
     }

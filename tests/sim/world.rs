@@ -58,6 +58,8 @@ impl World {
             retained_messages_max: 100,
             retained_bytes_max: 1 << 20,
             retained_memory_bytes_max: usize::MAX,
+            abuse: vowmq::broker::AbuseSettings::default(),
+            memory_marks: vowmq::broker::Marks::default(),
             shared_strategy: strategies[usize::try_from(dice.below(4)).expect("below 4")],
             seed,
         };

@@ -1,5 +1,6 @@
 //! The routes, and the OpenAPI document that is made from them.
 mod backup;
+mod bans;
 mod drain;
 mod groups;
 mod listing;
@@ -79,6 +80,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .routes(routes!(retained::list_retained))
         .routes(routes!(operations::show_log_level))
         .routes(routes!(drain::show_drain))
+        .routes(routes!(bans::list_bans))
         .routes(routes!(trace::trace))
         .routes(routes!(live::live));
     let steer = OpenApiRouter::new()
@@ -89,6 +91,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .routes(routes!(operations::set_log_level))
         .routes(routes!(operations::reload))
         .routes(routes!(drain::begin_drain, drain::end_drain))
+        .routes(routes!(bans::ban, bans::unban))
         .routes(routes!(backup::backup));
     let (router, document) = open
         .merge(guarded(shared, Needs::Metrics, numbers))

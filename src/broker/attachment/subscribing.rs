@@ -5,13 +5,19 @@ use crate::packet::RetainHandling;
 use crate::routing::Subscription;
 use crate::session::{Requested, Subscribing, granted};
 use crate::store::Record;
-use crate::types::{ReasonCode, TopicFilter};
+use crate::types::{Now, ReasonCode, TopicFilter};
 
 impl Attachment {
-    pub(super) fn subscribe(&mut self, subscribing: Subscribing, batch: &mut Batch) -> Vec<ReasonCode> {
+    pub(super) fn subscribe(&mut self, subscribing: Subscribing, now: Now, batch: &mut Batch) -> Vec<ReasonCode> {
         let id = subscribing.subscription_id;
+        let is_within_rate = self.allowances.may_subscribe(subscribing.filters.len() as u64, now);
         let mut codes = Vec::with_capacity(subscribing.filters.len());
         for mut requested in subscribing.filters {
+            if !is_within_rate && !requested.code.is_failure() {
+                self.session.refuse_subscription(&requested.filter);
+                self.broker.counters.subscriptions_refused_rate.add(1);
+                requested.code = ReasonCode::QuotaExceeded;
+            }
             let code = self.judge(&mut requested);
             codes.push(code);
             if code.is_failure() {

@@ -1,0 +1,30 @@
+//! How fast the client may send: by the rates of `[abuse]`, and while memory is short.
+use super::Attachment;
+use crate::types::Now;
+
+impl Attachment {
+    /// Counts what one read brought against the rates of the client, its user and its address. Where one is exceeded,
+    /// nothing more is read until it is made up for: TCP tells the client to wait, and nothing is lost.
+    pub fn charge(&mut self, bytes: u64, now: Now) {
+        if self.allowances.is_empty() {
+            return;
+        }
+        let received: u64 = self.received.iter().sum();
+        self.allowances.charge(received - self.charged, bytes, now);
+        self.charged = received;
+        self.paused_until = self.allowances.paused_until(now);
+        self.broker.counters.reads_paused_rate.add(u64::from(self.paused_until.is_some()));
+    }
+
+    /// Looks again whether a pause is over; others may have used up the same rate meanwhile.
+    pub(super) fn end_pause(&mut self, now: Now) {
+        if self.paused_until.is_some_and(|until| until <= now) {
+            self.paused_until = self.allowances.paused_until(now);
+        }
+    }
+
+    /// Whether the client sends faster than it may, or brings more while there is no memory for it.
+    pub(super) fn is_slowed(&self) -> bool {
+        self.paused_until.is_some() || (self.has_published && self.broker.pressure.slows())
+    }
+}
