@@ -1,7 +1,7 @@
 //! The whole program on one floor above all others: the server, and the admin side beside it.
 use crate::admin::{self, AdminError, Desk, LogLevel, Reloaded};
-use crate::config::Config;
-use crate::server::{self, Inherited, ServerError};
+use crate::config::{Config, Sources};
+use crate::server::{self, Inherited, Rereading, ServerError};
 use crate::service;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,9 +16,11 @@ pub enum RunError {
     Admin(#[from] AdminError),
 }
 
-/// Runs the broker and what operators see of it, until `shutdown` resolves. The service manager is told how it goes.
+/// Runs the broker and what operators see of it, until `shutdown` resolves. `config` was read from `sources`, which are
+/// read again when asked to. The service manager is told how it goes.
 pub async fn run(
     config: Config,
+    sources: Sources,
     inherited: Inherited,
     log_level: Option<Arc<dyn LogLevel>>,
     shutdown: impl Future<Output = ()>,
@@ -32,8 +34,14 @@ pub async fn run(
         stopping.store(true, Ordering::Relaxed);
         service::tell_stopping();
     };
+    let log = log_level.clone();
+    let set_log_level = Arc::new(move |level: &str| match &log {
+        Some(log) => log.set(level),
+        None => Err("the log of this broker is not its own".to_owned()),
+    });
+    let rereading = Some(Rereading { sources, set_log_level });
     let mut watchdog = JoinSet::new();
-    let served = server::run_with(config, inherited, shutdown, |broker, clock, reloads| {
+    let served = server::run_with(config, rereading, inherited, shutdown, |broker, clock, reloads| {
         service::tell_ready();
         if let Some(pause) = service::pause_between_signs_of_life() {
             watchdog.spawn(service::show_life(broker.clone(), pause));

@@ -35,8 +35,8 @@ impl ConnectRequest {
 
     /// Notes for operators where the client comes from.
     #[must_use]
-    pub fn via(self, listener: &str, address: Option<SocketAddr>) -> Self {
-        Self { listener: Some(Arc::from(listener)), address, ..self }
+    pub fn via(self, listener: Arc<str>, address: Option<SocketAddr>) -> Self {
+        Self { listener: Some(listener), address, ..self }
     }
 }
 
@@ -65,7 +65,7 @@ impl Broker {
         if let Some(refusal) = self.draining.refusal() {
             return Err(refusal);
         }
-        let requested = requested_client_id(&connect, &self.limits, &self.features)?;
+        let requested = requested_client_id(&connect, &self.limits.load(), &self.features.load())?;
         let is_assigned = requested.is_none();
         let client_id = requested.unwrap_or_else(|| self.new_client_id());
         let subject = Subject { identity: &identity, client_id: &client_id };
@@ -197,8 +197,8 @@ impl Broker {
             batch.record(Record::SessionOwned { session: slot.key, owner });
         }
         let will = connect.will.clone().map(Box::new);
-        let (limits, features) = (&self.limits, &self.features);
-        let mut opened = Session::open(connect, client_id, is_assigned, saved, limits, features, now);
+        let (limits, features) = (self.limits.load_full(), self.features.load_full());
+        let mut opened = Session::open(connect, client_id, is_assigned, saved, &limits, &features, now);
         if let Some(authenticated) = authenticated {
             opened.session.authenticated_by(authenticated);
         }
@@ -222,7 +222,7 @@ impl Broker {
     }
 
     fn outlives_connection(&self, connect: &Connect) -> bool {
-        crate::session::requested_expiry_s(connect, &self.limits) > 0
+        crate::session::requested_expiry_s(connect, &self.limits.load()) > 0
     }
 
     // [MQTT-3.1.3-6], [MQTT-3.2.2-16]

@@ -130,7 +130,7 @@ impl Setting {
             self.key = "listener".to_owned();
             return None;
         }
-        let known = known_keys();
+        let known = known_keys(&Config::default());
         let Some(default) = known.iter().find(|(key, _)| *key == self.key).map(|(_, default)| default) else {
             return told(&self.key, "unknown key".into(), nearest(&self.key, &known));
         };
@@ -163,10 +163,10 @@ impl Setting {
     }
 }
 
-/// Every key with its default.
-fn known_keys() -> Vec<(String, Value)> {
+/// Every key with its value.
+pub(super) fn known_keys(config: &Config) -> Vec<(String, Value)> {
     let mut settings = Vec::new();
-    flatten("", "", Table::try_from(Config::default()).expect("settings are plain tables"), &mut settings);
+    flatten("", "", Table::try_from(config).expect("settings are plain tables"), &mut settings);
     settings.into_iter().map(|setting| (setting.key, setting.value)).collect()
 }
 
@@ -198,7 +198,7 @@ pub(super) fn nearest(key: &str, known: &[(String, Value)]) -> String {
     }
 }
 
-fn put(table: &mut Table, key: &str, value: Value) {
+pub(super) fn put(table: &mut Table, key: &str, value: Value) {
     match key.split_once('.') {
         None => {
             table.insert(key.to_owned(), value);

@@ -7,6 +7,7 @@ mod authenticators;
 mod filters;
 mod layers;
 mod listener;
+mod live;
 mod mistake;
 mod settings;
 
@@ -15,6 +16,7 @@ pub use authentication::{Authentication, Authenticator, Http, Jwt, JwtAlgorithm,
 pub use filters::QueueFilter;
 pub use layers::Sources;
 pub use listener::{CertificateName, ClientCertificate, Listener, Pair, Tls, TlsVersion};
+pub use live::{Change, Takeover};
 pub use mistake::Mistake;
 pub use settings::{
     Access, Config, Limits, Log, LogFormat, Mqtt, OnDamage, OnDenied, OnFull, Queue, Refused, SharedStrategy, Storage,

@@ -150,7 +150,7 @@ pub enum Command {
     },
     /// Write a backup of this moment, to a file or the standard output
     Backup { file: Option<PathBuf> },
-    /// Load certificates, users, rules and tokens anew
+    /// Read settings, listeners, certificates, users, rules and tokens again
     Reload,
     /// Show or change what is logged
     LogLevel { level: Option<String> },

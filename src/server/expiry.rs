@@ -1,4 +1,5 @@
 //! Certificates that are about to end are told of in time.
+use super::doors::Doors;
 use super::tls::Guard;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,11 +10,11 @@ const DAY: Duration = Duration::from_secs(86_400);
 const WARN_DAYS: i64 = 30;
 
 /// Warns once a day until told to stop.
-pub(super) async fn watch(guards: Vec<Arc<Guard>>, mut stopped: watch::Receiver<bool>) {
+pub(super) async fn watch(doors: Arc<Doors>, mut stopped: watch::Receiver<bool>) {
     let mut days = tokio::time::interval(DAY);
-    while !guards.is_empty() {
+    loop {
         tokio::select! {
-            _ = days.tick() => guards.iter().for_each(|guard| warn(guard)),
+            _ = days.tick() => doors.guards().iter().for_each(|guard| warn(guard)),
             _ = stopped.changed() => return,
         }
     }

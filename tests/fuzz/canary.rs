@@ -3,7 +3,8 @@ use crate::house::House;
 use crate::link::Link;
 use bytes::Bytes;
 use vowmq::packet::{
-    Ack, Connect, ConnectProperties, Packet, Publish, PublishQoS, Subscribe, SubscribeFilter, SubscriptionOptions, Version,
+    Ack, Connect, ConnectProperties, Packet, Publish, PublishQoS, Subscribe, SubscribeFilter, SubscriptionOptions,
+    Version,
 };
 use vowmq::types::{PacketId, PublishProperties, QoS, Text, TopicFilter, TopicName};
 

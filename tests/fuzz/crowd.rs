@@ -7,8 +7,8 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 use vowmq::codec;
 use vowmq::packet::{
-    Ack, Connect, ConnectProperties, Disconnect, Packet, Publish, PublishQoS, RetainHandling, Subscribe, SubscribeFilter,
-    SubscriptionOptions, Unsubscribe, Version, Will,
+    Ack, Connect, ConnectProperties, Disconnect, Packet, Publish, PublishQoS, RetainHandling, Subscribe,
+    SubscribeFilter, SubscriptionOptions, Unsubscribe, Version, Will,
 };
 use vowmq::types::{PacketId, PublishProperties, QoS, ReasonCode, Text, TopicFilter, TopicName};
 

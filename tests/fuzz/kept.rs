@@ -85,7 +85,8 @@ fn written(records: &[Vec<u8>]) -> Vec<u8> {
 /// Mutates whole records or lines, and bytes within them.
 pub fn mutate(mutator: &mut Mutator, seeds: &[Vec<u8>]) -> Vec<u8> {
     let form = if mutator.below(3) == 0 { LINES } else { RECORDS };
-    let alike: Vec<&Vec<u8>> = seeds.iter().filter(|seed| seed.first().is_some_and(|first| first & 1 == form)).collect();
+    let alike: Vec<&Vec<u8>> =
+        seeds.iter().filter(|seed| seed.first().is_some_and(|first| first & 1 == form)).collect();
     let (mut parts, others) = (split(mutator.pick::<&Vec<u8>>(&alike)), split(mutator.pick::<&Vec<u8>>(&alike)));
     for _ in 0..=mutator.below(4) {
         let at = mutator.below(parts.len() + 1);

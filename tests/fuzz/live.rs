@@ -85,7 +85,9 @@ pub fn run(seeds: &[Vec<u8>], seed: u64, duration: Duration) {
     check_log(&broker.log());
     let (conversations, mib) = (conversations.into_inner(), bytes.into_inner() >> 20);
     let rate = conversations as f64 / duration.as_secs_f64();
-    println!("live: {conversations} conversations, {rate:.0} a second, {mib} MiB sent; at most {worst_mib} MiB of memory");
+    println!(
+        "live: {conversations} conversations, {rate:.0} a second, {mib} MiB sent; at most {worst_mib} MiB of memory"
+    );
     println!("live: a QoS 2 round trip of good clients took {slowest:?} at most");
 }
 

@@ -4,9 +4,9 @@
 //! `FUZZ_SECONDS=3600 FUZZ_SEED=7 cargo test --release --test fuzz -- --nocapture` goes on for longer, and elsewhere. An
 //! input that does harm is saved in target/fuzz, and the message says how to run it again; once it is understood it goes
 //! into tests/fuzz/corpus, and is run every time from then on.
+mod canary;
 #[path = "../common/mod.rs"]
 mod common;
-mod canary;
 mod conf;
 mod crowd;
 mod decoder;

@@ -105,7 +105,8 @@ impl Target {
         let directory = package().join("target/fuzz");
         let file = directory.join(format!("{name}-{:08x}", crc32c::crc32c(input)));
         let saved = std::fs::create_dir_all(&directory).and_then(|()| std::fs::write(&file, input));
-        let mut told = format!("this input does harm to the {name}; fix it, and keep it in tests/fuzz/corpus/{name}.\n");
+        let mut told =
+            format!("this input does harm to the {name}; fix it, and keep it in tests/fuzz/corpus/{name}.\n");
         let file = file.display();
         match saved {
             Ok(()) => write!(told, "To run it again: FUZZ_INPUT={file} cargo test --test fuzz {name}"),
