@@ -24,5 +24,6 @@ pub mod server;
 pub mod service;
 pub mod session;
 pub mod store;
+pub mod tls;
 pub mod trial;
 pub mod types;

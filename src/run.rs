@@ -1,8 +1,9 @@
 //! The whole program on one floor above all others: the server, and the admin side beside it.
-use crate::admin::{self, AdminError, Desk, LogLevel, Reloaded};
+use crate::admin::{self, AdminError, Credentials, Desk, LogLevel, Opened, Reloaded};
 use crate::config::{Config, Sources};
-use crate::server::{self, Inherited, Rereading, ServerError};
+use crate::server::{self, Inherited, Reloadable, Rereading, ServerError, Surroundings};
 use crate::service;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::task::JoinSet;
@@ -40,17 +41,21 @@ pub async fn run(
         None => Err("the log of this broker is not its own".to_owned()),
     });
     let rereading = Some(Rereading { sources, set_log_level });
+    let surroundings = Surroundings {
+        rereading,
+        inherited,
+        guards: admin.iter().filter_map(Opened::guard).collect(),
+        reloadable: admin.iter().map(|admin| admin.credentials() as Arc<dyn Reloadable>).collect(),
+    };
     let mut watchdog = JoinSet::new();
-    let served = server::run_with(config, rereading, inherited, shutdown, |broker, clock, reloads| {
+    let served = server::run_with(config, surroundings, shutdown, |broker, clock, reloads| {
         service::tell_ready();
         if let Some(pause) = service::pause_between_signs_of_life() {
             watchdog.spawn(service::show_life(broker.clone(), pause));
         }
         let Some(admin) = &admin else { return };
-        let tokens = admin.tokens();
         let reload = Arc::new(move || {
-            let own = [("admin.token".to_owned(), tokens())];
-            let all = own.into_iter().chain(reloads.reload_all());
+            let all = reloads.reload_all().into_iter();
             all.map(|(name, result)| Reloaded { name, result }).collect()
         });
         admin.begin(Desk { broker, clock, data_dir, log_level, is_stopping, reload });
@@ -61,4 +66,18 @@ pub async fn run(
         admin.stop().await;
     }
     Ok(served?)
+}
+
+impl Reloadable for Credentials {
+    fn name(&self) -> String {
+        "admin.token".to_owned()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.files()
+    }
+
+    fn reload(&self) -> Result<bool, String> {
+        self.reload()
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! The layers are laid over each other by the `config` crate. Before that every key of every layer is tried alone on
 //! top of the defaults, so that each mistake is found at once and told with where it stands.
-use super::{AdminToken, Authenticator, Config, Listener, Mistake, QueueFilter};
+use super::{AdminToken, Authenticator, Config, Listener, Mistake, QueueFilter, Tls};
 use config::{File, FileFormat};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,6 +27,8 @@ struct Setting {
 }
 
 const PREFIX: &str = "VOWMQ_";
+/// A table that is not there unless it is given, so that its keys are no defaults.
+const ADMIN_TLS: &str = "admin.tls.";
 
 impl Config {
     /// Reads all layers. Every mistake is reported, not just the first.
@@ -42,6 +44,7 @@ impl Config {
         for setting in &mut settings {
             mistakes.extend(setting.check());
         }
+        mistakes.extend(missing_admin_tls(&settings));
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
@@ -130,6 +133,10 @@ impl Setting {
             self.key = "listener".to_owned();
             return None;
         }
+        if let Some(name) = self.key.strip_prefix(ADMIN_TLS) {
+            let fault = Tls::misfit_alone(name, &self.value, "admin.tls");
+            return fault.and_then(|(key, what, fix)| told(&key, what, fix));
+        }
         let known = known_keys(&Config::default());
         let Some(default) = known.iter().find(|(key, _)| *key == self.key).map(|(_, default)| default) else {
             return told(&self.key, "unknown key".into(), nearest(&self.key, &known));
@@ -161,6 +168,15 @@ impl Setting {
             }
         }
     }
+}
+
+/// `[admin.tls]` without what has to be in it.
+fn missing_admin_tls(settings: &[Setting]) -> Option<Mistake> {
+    let names = |setting: &Setting| setting.key.strip_prefix(ADMIN_TLS).map(str::to_owned);
+    let given: Vec<_> = settings.iter().filter_map(names).collect();
+    let source = settings.iter().find(|setting| names(setting).is_some())?.source.clone();
+    let (key, what, fix) = Tls::missing(|key| given.iter().any(|given| given == key), "admin.tls")?;
+    Some(Mistake { source, key: Some(key), what, fix })
 }
 
 /// Every key with its value.

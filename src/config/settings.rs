@@ -400,6 +400,6 @@ impl Config {
             format!("limits.packet_bytes_max: of {bytes} bytes only messages up to {stored_bytes_max} can be stored; larger ones are refused where they would be")
         });
         let unsafe_sources = super::authenticators::warnings(&self.authenticators);
-        closed.map(warn).chain(open).chain(too_large).chain(unsafe_sources).collect()
+        closed.map(warn).chain(open).chain(self.admin.warning()).chain(too_large).chain(unsafe_sources).collect()
     }
 }

@@ -3,10 +3,10 @@ use super::binding::{self, Bound};
 use super::inherited::Inherited;
 use super::listeners::Ending;
 use super::peer::Entrance;
-use super::tls::Guard;
 use super::{ServerError, Shared};
 use crate::config::Listener;
 use crate::identity::Authenticators;
+use crate::tls::Guard;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -19,6 +19,8 @@ pub(super) type Outcome = (String, Result<bool, String>);
 pub(super) struct Doors {
     shared: Arc<Shared>,
     authenticators: Arc<Authenticators>,
+    /// TLS of others than MQTT clients.
+    others: Vec<Arc<Guard>>,
     /// Users: reloads and the broker's end (to change it), whoever looks at certificates. Held until sockets that are to
     /// be closed are.
     inner: Mutex<Inner>,
@@ -45,16 +47,18 @@ impl Doors {
         shared: Arc<Shared>,
         authenticators: Arc<Authenticators>,
         bound: Vec<Bound>,
+        others: Vec<Arc<Guard>>,
     ) -> Result<Arc<Self>, ServerError> {
         let mut inner = Inner { doors: Vec::new(), tasks: Some(JoinSet::new()) };
         bound.into_iter().try_for_each(|bound| inner.open(&shared, bound))?;
-        Ok(Arc::new(Self { shared, authenticators, inner: Mutex::new(inner) }))
+        Ok(Arc::new(Self { shared, authenticators, others, inner: Mutex::new(inner) }))
     }
 
-    /// The TLS of all listeners that have it.
+    /// The TLS of all listeners that have it, and of others.
     pub fn guards(&self) -> Vec<Arc<Guard>> {
         let inner = self.inner.lock();
-        inner.doors.iter().filter_map(|door| door.entrance.load().tls.clone()).collect()
+        let own = inner.doors.iter().filter_map(|door| door.entrance.load().tls.clone());
+        own.chain(self.others.iter().cloned()).collect()
     }
 
     /// The listeners at work.

@@ -1,6 +1,6 @@
 //! Certificates that are about to end are told of in time.
 use super::doors::Doors;
-use super::tls::Guard;
+use crate::tls::Guard;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
@@ -21,7 +21,6 @@ pub(super) async fn watch(doors: Arc<Doors>, mut stopped: watch::Receiver<bool>)
 }
 
 fn warn(guard: &Guard) {
-    use super::reload::Reloadable;
     let Some(left) = days_left(guard, SystemTime::now()) else { return };
     let certificate = guard.name();
     if left < 0 {

@@ -7,12 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 
+/// Changes what is logged; the text says why it cannot.
+pub type SetLogLevel = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+
 /// Where settings are read again, and what of them is not the server's own.
 #[derive(Clone)]
 pub struct Rereading {
     pub sources: Sources,
-    /// Changes what is logged; the text says why it cannot.
-    pub set_log_level: Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>,
+    pub set_log_level: SetLogLevel,
 }
 
 /// The settings in force.

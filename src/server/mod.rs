@@ -1,7 +1,6 @@
 //! Sockets, the connection loop and the order of start and end (floor 4).
 mod admission;
 mod binding;
-mod certificate;
 mod connection;
 mod control;
 mod disk;
@@ -20,7 +19,6 @@ mod proxy;
 mod reload;
 mod settings;
 mod timers;
-mod tls;
 mod transport;
 mod websocket;
 
@@ -28,14 +26,14 @@ use crate::broker::{AccessRules, Broker};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::identity::Authenticators;
+use crate::tls::Guard;
 use admission::Admission;
 use arc_swap::ArcSwap;
 use doors::Doors;
 pub use inherited::Inherited;
 use live::Live;
 pub use live::Rereading;
-use reload::Reloadable;
-pub use reload::Reloads;
+pub use reload::{Reloadable, Reloads};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
@@ -69,20 +67,33 @@ pub(crate) struct Shared {
     pub handshakes: ArcSwap<Semaphore>,
 }
 
-/// Runs the broker until `shutdown` resolves: then it stops accepting, tells its clients, and returns.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
-    run_with(config, None, Inherited::default(), shutdown, |_, _, _| {}).await
+/// What the program around the server brings along.
+#[derive(Default)]
+pub struct Surroundings {
+    /// Where settings are read again; `None` keeps them as they are.
+    pub rereading: Option<Rereading>,
+    /// Sockets that are open already.
+    pub inherited: Inherited,
+    /// TLS that is looked after with the listeners' own.
+    pub guards: Vec<Arc<Guard>>,
+    /// What is read again with the server's own files.
+    pub reloadable: Vec<Arc<dyn Reloadable>>,
 }
 
-/// The same; settings are read again by `rereading`, `inherited` are sockets that are open already, and `ready` is told of the broker once it serves.
+/// Runs the broker until `shutdown` resolves: then it stops accepting, tells its clients, and returns.
+pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
+    run_with(config, Surroundings::default(), shutdown, |_, _, _| {}).await
+}
+
+/// The same within a program; `ready` is told of the broker once it serves.
 pub async fn run_with(
     config: Config,
-    rereading: Option<Rereading>,
-    inherited: Inherited,
+    surroundings: Surroundings,
     shutdown: impl Future<Output = ()>,
     ready: impl FnOnce(Arc<Broker>, Clock, Arc<Reloads>),
 ) -> Result<(), ServerError> {
     // Bound first, so that a port in use is told before any data is touched; listening once the routes are there.
+    let Surroundings { rereading, inherited, guards, reloadable } = surroundings;
     let clock = Clock::start();
     let authenticators = Arc::new(Authenticators::load(&config, clock)?);
     let bound = binding::bind(&config, &authenticators, inherited)?;
@@ -94,9 +105,10 @@ pub async fn run_with(
         admission: Admission::new(&config.limits),
         handshakes: ArcSwap::from_pointee(Semaphore::new(config.limits.tls_handshakes_max)),
     });
-    let doors = Doors::open(shared.clone(), authenticators.clone(), bound)?;
+    let doors = Doors::open(shared.clone(), authenticators.clone(), bound, guards)?;
     let live = Arc::new(Live::new(rereading, config, shared.clone(), doors.clone()));
-    let files: Vec<Arc<dyn Reloadable>> = vec![Arc::new(AccessRules(shared.broker.clone())), authenticators];
+    let mut files: Vec<Arc<dyn Reloadable>> = vec![Arc::new(AccessRules(shared.broker.clone())), authenticators];
+    files.extend(reloadable);
     let reloads = Arc::new(Reloads::new(live.clone(), doors.clone(), files, shared.broker.counters.clone()));
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();

@@ -1,8 +1,8 @@
 //! Who is at the other end of a connection, as far as its transport tells.
-use super::tls::Guard;
 use super::websocket::Rules;
 use crate::config::Listener;
 use crate::identity::{Authenticators, Chain};
+use crate::tls::{Guard, Place as TlsPlace};
 use crate::types::{Identity, Text};
 use ipnet::IpNet;
 use std::fmt;
@@ -58,7 +58,7 @@ impl Entrance {
             name: listener.to_string().into(),
             allow_anonymous: listener.allow_anonymous,
             authenticators: authenticators.chain(listener.authenticators.as_deref()),
-            tls: listener.tls.as_ref().map(Guard::open).transpose()?.map(Arc::new),
+            tls: listener.tls.as_ref().map(|tls| Guard::open(tls, TlsPlace::Listener)).transpose()?.map(Arc::new),
             websocket: Rules::of(listener, packet_bytes_max),
             proxies: listener.proxy_protocol.then(|| listener.proxy_trusted.clone()),
             room: Room::default(),

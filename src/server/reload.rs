@@ -3,6 +3,7 @@ use super::doors::{Doors, Outcome};
 use super::live::Live;
 use crate::broker::{AccessRules, Counters};
 use crate::identity::Authenticators;
+use crate::tls::Guard;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 /// Something that is made from files.
-pub(super) trait Reloadable: Send + Sync {
+pub trait Reloadable: Send + Sync {
     /// What it is, for the log.
     fn name(&self) -> String;
     /// The files whose change is to be noticed.
@@ -38,6 +39,20 @@ impl Reloadable for AccessRules {
 impl Reloadable for Authenticators {
     fn name(&self) -> String {
         "users and keys".to_owned()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.files()
+    }
+
+    fn reload(&self) -> Result<bool, String> {
+        self.reload()
+    }
+}
+
+impl Reloadable for Guard {
+    fn name(&self) -> String {
+        self.name()
     }
 
     fn files(&self) -> Vec<PathBuf> {

@@ -10,6 +10,7 @@ mod draining;
 mod live;
 mod metrics;
 mod peer;
+mod secure;
 mod steering;
 mod sys;
 mod tracing;
