@@ -7,6 +7,7 @@ mod ctl;
 mod delivery;
 mod document;
 mod draining;
+mod exporter;
 mod live;
 mod metrics;
 mod peer;
