@@ -3,6 +3,7 @@ use crate::admin::{self, AdminError, Credentials, Desk, LogLevel, Opened, Reload
 use crate::config::{Config, Sources};
 use crate::server::{self, Inherited, Reloadable, Rereading, ServerError, Surroundings};
 use crate::service;
+use crate::traces::{self, TracesError};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +16,8 @@ pub enum RunError {
     Server(#[from] ServerError),
     #[error(transparent)]
     Admin(#[from] AdminError),
+    #[error(transparent)]
+    Traces(#[from] TracesError),
 }
 
 /// Runs the broker and what operators see of it, until `shutdown` resolves. `config` was read from `sources`, which are
@@ -27,6 +30,8 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let admin = admin::open(&config)?;
+    let mut spans = traces::open(&config.traces)?;
+    let mut exporting = None;
     let data_dir = config.persistence.then(|| config.data_dir.clone());
     let is_stopping = Arc::new(AtomicBool::new(false));
     let stopping = is_stopping.clone();
@@ -53,6 +58,10 @@ pub async fn run(
         if let Some(pause) = service::pause_between_signs_of_life() {
             watchdog.spawn(service::show_life(broker.clone(), pause));
         }
+        match spans.take().map(|spans| spans.begin(&broker, clock)).transpose() {
+            Ok(begun) => exporting = begun,
+            Err(error) => tracing::error!(%error, "no spans are sent"),
+        }
         let Some(admin) = &admin else { return };
         let reload = Arc::new(move || {
             let all = reloads.reload_all().into_iter();
@@ -62,6 +71,9 @@ pub async fn run(
     });
     let served = served.await;
     watchdog.shutdown().await;
+    if let Some(exporting) = exporting {
+        exporting.stop().await;
+    }
     if let Some(admin) = admin {
         admin.stop().await;
     }

@@ -9,7 +9,7 @@ use source::{rust_files, split};
 const LINES_MAX: usize = 500;
 
 /// The floors. A module may import from lower floors and from itself; two on the same floor do not know each other.
-const FLOORS: [(&str, u8); 20] = [
+const FLOORS: [(&str, u8); 21] = [
     ("types", 0),
     ("packet", 1),
     ("codec", 2),
@@ -28,6 +28,7 @@ const FLOORS: [(&str, u8); 20] = [
     ("import", 4),
     ("service", 4),
     ("admin", 4),
+    ("traces", 4),
     ("ctl", 5),
     ("run", 5),
 ];

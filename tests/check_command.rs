@@ -142,8 +142,8 @@ fn wrong_admin_settings_are_told_with_place_fault_and_fix() {
             "admin.tls.certificate: missing; write e.g. certificate = \"certs/server.pem\"",
         ),
         (
-            "[admin.tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\ncert = \"x\"",
-            "admin.tls.cert: unknown key; did you mean admin.tls.certificate?",
+            "[admin.tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\ncertificat = \"x\"",
+            "admin.tls.certificat: unknown key; did you mean admin.tls.certificate?",
         ),
         (
             "[admin.tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\nclient_certificate = \"required\"",

@@ -43,7 +43,7 @@ pub use publisher::{DENIED, Origin, Publisher, REFUSED};
 pub use registry::{ConnectRequest, Step};
 pub use slot::{MailboxLimits, Slot, SlotHandle};
 pub use sys::Surroundings;
-pub use tracer::{Event, Following, Steps, Trace, Tracer, Wanted, Waypoint};
+pub use tracer::{Event, Following, Sink, Span, SpanKind, Spans, Steps, Trace, Tracer, Wanted, Waypoint};
 pub use traffic::{ByKind, ByQoS, Commits, Traffic, place};
 
 use crate::routing::{Strategy, Tree};

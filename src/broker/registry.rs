@@ -24,6 +24,8 @@ pub struct ConnectRequest {
     authenticated: Option<Authenticated>,
     listener: Option<Arc<str>>,
     address: Option<SocketAddr>,
+    /// When its connection came.
+    since: Option<Now>,
 }
 
 impl ConnectRequest {
@@ -33,10 +35,10 @@ impl ConnectRequest {
         Self { authenticated, ..self }
     }
 
-    /// Notes for operators where the client comes from.
+    /// Notes for operators where the client comes from, and since when it is there.
     #[must_use]
-    pub fn via(self, listener: Arc<str>, address: Option<SocketAddr>) -> Self {
-        Self { listener: Some(listener), address, ..self }
+    pub fn via(self, listener: Arc<str>, address: Option<SocketAddr>, since: Now) -> Self {
+        Self { listener: Some(listener), address, since: Some(since), ..self }
     }
 }
 
@@ -76,8 +78,8 @@ impl Broker {
             let why = "the client may not publish its will";
             return Err(Violation::new(ReasonCode::NotAuthorized, "MQTT-3.1.4-2", why));
         }
-        let (authenticated, listener, address) = (None, None, None);
-        Ok(ConnectRequest { connect, client_id, is_assigned, identity, authenticated, listener, address })
+        let (authenticated, listener, address, since) = (None, None, None, None);
+        Ok(ConnectRequest { connect, client_id, is_assigned, identity, authenticated, listener, address, since })
     }
 
     /// Attaches the connection to its session, unless another connection has to leave it first. Fails if the session
@@ -167,7 +169,8 @@ impl Broker {
         saved: Option<Box<Parked>>,
         now: Now,
     ) -> Attachment {
-        let ConnectRequest { connect, client_id, is_assigned, identity, authenticated, listener, address } = request;
+        let ConnectRequest { connect, client_id, is_assigned, identity, authenticated, listener, address, since } =
+            request;
         let visit = Visit {
             connected_at: now,
             version: connect.version,
@@ -181,6 +184,9 @@ impl Broker {
         slot.lock().notes = Notes { visit: Some(Arc::new(visit)), left_at: None };
         if self.tracer.is_on() {
             self.tracer.note_client(&slot.client_id, Waypoint::Connected);
+            if let Some(spans) = self.tracer.spans() {
+                spans.note_connect(&slot.client_id, since.unwrap_or(now), now);
+            }
         }
         let is_v5 = connect.version.is_v5();
         let mut batch = Batch::default();

@@ -157,6 +157,10 @@ impl Setting {
             let fix = format!("write [[{}]] above its settings", self.key);
             return told(&self.key, format!("{} is not a list of tables", self.value), fix);
         }
+        if let (Value::Float(_), Some(Ok(number))) = (default, self.value.as_str().map(str::parse)) {
+            // The environment and flags know no kinds.
+            self.value = Value::Float(number);
+        }
         let mut table = Table::try_from(Config::default()).expect("settings are plain tables");
         put(&mut table, &self.key, self.value.clone());
         match table.try_into::<Config>() {
@@ -191,6 +195,7 @@ pub(super) fn misfit(value: &Value, default: &Value) -> String {
     let kind = match (default, value) {
         (Value::Integer(_), Value::Integer(_)) => "is out of range",
         (Value::Integer(_), _) => "is not a whole number",
+        (Value::Float(_), _) => "is not a number",
         (Value::Boolean(_), _) => "is neither true nor false",
         (_, Value::String(_)) => "is not one of the values to choose from",
         _ => "is not a text in quotes",

@@ -11,6 +11,7 @@ mod live;
 mod mistake;
 mod settings;
 mod tls;
+mod traces;
 
 pub use admin::{Admin, AdminRole, AdminToken, Anonymous};
 pub use authentication::{Authentication, Authenticator, Http, Jwt, JwtAlgorithm, Kind};
@@ -24,3 +25,4 @@ pub use settings::{
     Sys,
 };
 pub use tls::{CertificateName, ClientCertificate, Pair, Tls, TlsVersion};
+pub use traces::{Ratio, Traces};

@@ -1,5 +1,5 @@
 //! The settings themselves, with their defaults.
-use super::{Admin, Authentication, Authenticator, Listener, QueueFilter};
+use super::{Admin, Authentication, Authenticator, Listener, QueueFilter, Traces};
 use crate::types::TopicName;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -26,6 +26,7 @@ pub struct Config {
     #[serde(rename = "authenticator")]
     pub authenticators: Vec<Authenticator>,
     pub admin: Admin,
+    pub traces: Traces,
     #[serde(rename = "listener")]
     pub listeners: Vec<Listener>,
 }
@@ -47,6 +48,7 @@ impl Default for Config {
             authentication: Authentication::default(),
             authenticators: Vec::new(),
             admin: Admin::default(),
+            traces: Traces::default(),
             listeners: Listener::built_in(),
         }
     }
@@ -371,6 +373,7 @@ impl Config {
         }
         faults.extend(self.access.fault());
         faults.extend(self.admin.faults());
+        faults.extend(self.traces.faults());
         faults.extend(Listener::faults(&self.listeners));
         faults.extend(self.queue.dead_letter_fault());
         faults.extend(super::filters::faults(&self.queue.filters, self.queue.on_full));
@@ -400,6 +403,13 @@ impl Config {
             format!("limits.packet_bytes_max: of {bytes} bytes only messages up to {stored_bytes_max} can be stored; larger ones are refused where they would be")
         });
         let unsafe_sources = super::authenticators::warnings(&self.authenticators);
-        closed.map(warn).chain(open).chain(self.admin.warning()).chain(too_large).chain(unsafe_sources).collect()
+        closed
+            .map(warn)
+            .chain(open)
+            .chain(self.admin.warning())
+            .chain(self.traces.warning())
+            .chain(too_large)
+            .chain(unsafe_sources)
+            .collect()
     }
 }

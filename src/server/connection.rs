@@ -28,8 +28,8 @@ pub(super) struct Connection<S> {
     pub(super) limits: Arc<LinkLimits>,
     /// A re-authentication whose challenge is with the client.
     pub(super) exchange: Option<Exchange>,
-    /// When the peer last took something of what is to be written.
-    last_write: Now,
+    /// When the peer last took something of what is to be written; at first, when it came.
+    pub(super) last_write: Now,
 }
 
 /// The attachment of a connection: parked when dropped, even if the connection's task panics.

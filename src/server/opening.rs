@@ -54,7 +54,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let (identity, authenticated) = self.prove(&mut connect, answer).await?;
             let refuse = |violation| Refusal::Refused(violation, Some(answer));
             let request = self.shared.broker.admit(connect, Arc::new(identity)).map_err(refuse)?;
-            let request = request.via(self.peer.entrance.name.clone(), self.peer.address);
+            let request = request.via(self.peer.entrance.name.clone(), self.peer.address, self.last_write);
             attach(&self.shared, request.authenticated_by(authenticated)).await.map_err(refuse)
         });
         opened.await.unwrap_or(Err(Refusal::TimedOut))

@@ -12,6 +12,7 @@ mod live;
 mod metrics;
 mod peer;
 mod secure;
+mod spans;
 mod steering;
 mod sys;
 mod tracing;
