@@ -4,26 +4,34 @@ use super::{Config, Sources};
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
-/// The keys whose changes are taken while the broker runs; `listener` as well, entry by entry. All others, the limits of
-/// mailboxes and what queues do when they are full among them, are built into what is there.
-const LIVE: [&str; 36] = [
+/// Keys whose changes count at once; `listener` entry by entry.
+const AT_ONCE: [&str; 11] = [
+    "limits.connections_max",
+    "limits.connections_per_address_max",
+    "limits.queued_bytes_max",
+    "limits.queued_messages_max",
+    "limits.retained_bytes_max",
+    "limits.retained_messages_max",
+    "limits.tls_handshakes_max",
+    "listener",
+    "log.level",
+    "shutdown_grace_ms",
+    "sys.interval_s",
+];
+
+/// Keys whose changes count for clients that connect from then on: the others were told the old values, or have them built
+/// in.
+const FOR_NEW_CLIENTS: [&str; 25] = [
     "access.on_denied_publish",
     "limits.client_id_bytes_max",
     "limits.connect_bytes_max",
     "limits.connect_timeout_ms",
-    "limits.connections_max",
-    "limits.connections_per_address_max",
     "limits.in_flight_max",
     "limits.keep_alive_s_max",
     "limits.packet_bytes_max",
-    "limits.queued_bytes_max",
-    "limits.queued_messages_max",
     "limits.receive_max",
-    "limits.retained_bytes_max",
-    "limits.retained_messages_max",
     "limits.session_expiry_s_max",
     "limits.subscriptions_per_session_max",
-    "limits.tls_handshakes_max",
     "limits.topic_aliases_max",
     "limits.topic_aliases_outbound_max",
     "limits.topic_bytes_max",
@@ -31,8 +39,6 @@ const LIVE: [&str; 36] = [
     "limits.user_properties_max",
     "limits.write_buffer_bytes_max",
     "limits.write_stall_timeout_ms",
-    "listener",
-    "log.level",
     "mqtt.durability_property",
     "mqtt.maximum_qos",
     "mqtt.retain",
@@ -41,9 +47,15 @@ const LIVE: [&str; 36] = [
     "mqtt.subscription_identifiers",
     "mqtt.wildcard_subscriptions",
     "queue.refused_311",
-    "shutdown_grace_ms",
-    "sys.interval_s",
 ];
+
+/// When a change of a setting counts. What is not named above waits for a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    AtOnce,
+    ForNewClients,
+    AtRestart,
+}
 
 /// What comes of settings that were read again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,9 +76,20 @@ pub struct Change {
 }
 
 impl Config {
-    /// Whether a change of this key is taken while the broker runs.
-    pub fn is_live(key: &str) -> bool {
-        LIVE.contains(&key)
+    /// When a change of this key counts.
+    pub fn effect(key: &str) -> Effect {
+        if AT_ONCE.contains(&key) {
+            Effect::AtOnce
+        } else if FOR_NEW_CLIENTS.contains(&key) {
+            Effect::ForNewClients
+        } else {
+            Effect::AtRestart
+        }
+    }
+
+    /// Every key with its value as it is written, for reference.
+    pub fn keys(&self) -> Vec<(String, String)> {
+        known_keys(self).into_iter().map(|(key, value)| (key, value.to_string())).collect()
     }
 
     /// Reads all layers again, and finds what of it can be put in force now. Each mistake is told in a line of its own.
@@ -83,7 +106,7 @@ impl Config {
         let keys = own.keys().chain(new.keys().filter(|key| !own.contains_key(*key)));
         for key in keys.filter(|key| own.get(*key) != new.get(*key)) {
             match (own.get(key), new.get(key)) {
-                (Some(from), Some(to)) if Self::is_live(key) => {
+                (Some(from), Some(to)) if Self::effect(key) != Effect::AtRestart => {
                     put(&mut table, key, to.clone());
                     if key != "listener" {
                         changes.push(Change { key: key.clone(), from: from.to_string(), to: to.to_string() });
@@ -140,7 +163,7 @@ mod tests {
     #[test]
     fn every_live_key_is_a_setting() {
         let known = flat(&Config::default());
-        let unknown: Vec<_> = LIVE.iter().filter(|key| !known.contains_key(**key)).collect();
+        let unknown: Vec<_> = AT_ONCE.iter().chain(&FOR_NEW_CLIENTS).filter(|key| !known.contains_key(**key)).collect();
         assert!(unknown.is_empty(), "{unknown:?}");
     }
 }

@@ -18,7 +18,7 @@ pub use authentication::{Authentication, Authenticator, Http, Jwt, JwtAlgorithm,
 pub use filters::QueueFilter;
 pub use layers::Sources;
 pub use listener::Listener;
-pub use live::{Change, Takeover};
+pub use live::{Change, Effect, Takeover};
 pub use mistake::Mistake;
 pub use settings::{
     Access, Config, Limits, Log, LogFormat, Mqtt, OnDamage, OnDenied, OnFull, Queue, Refused, SharedStrategy, Storage,
