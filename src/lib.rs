@@ -25,5 +25,8 @@ pub mod server;
 pub mod service;
 pub mod session;
 pub mod store;
+pub mod tls;
+#[cfg_attr(not(feature = "otlp"), path = "traces/without.rs")]
+pub mod traces;
 pub mod trial;
 pub mod types;

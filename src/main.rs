@@ -93,7 +93,8 @@ const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let config = Config::load(&sources(&arguments));
+    let sources = sources(&arguments);
+    let config = Config::load(&sources);
     match (arguments.command, config) {
         // They need no configuration.
         (Some(Command::Passwd(passwd)), _) => identity::command::run(&passwd),
@@ -106,7 +107,7 @@ fn main() -> ExitCode {
         (Some(Command::Access { command }), Ok(config)) => trial::run(&command, &config),
         (Some(Command::Ctl(options)), Ok(config)) => ctl::run(&options, &config),
         (Some(Command::Data { command }), Ok(config)) => data::run(&command, &config),
-        (None, Ok(config)) => serve(config),
+        (None, Ok(config)) => serve(config, sources),
     }
 }
 
@@ -178,7 +179,7 @@ fn check(config: &Config) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn serve(config: Config) -> ExitCode {
+fn serve(config: Config, sources: Sources) -> ExitCode {
     let inherited = Inherited::take();
     let log_level = start_logging(&config);
     for warning in config.warnings() {
@@ -195,7 +196,7 @@ fn serve(config: Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(vowmq::run::run(config, inherited, Some(log_level), stop_signal())) {
+    match runtime.block_on(vowmq::run::run(config, sources, inherited, Some(log_level), stop_signal())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("vowmq: {error}");

@@ -133,6 +133,22 @@ fn wrong_admin_settings_are_told_with_place_fault_and_fix() {
             "anonymous = \"all\"",
             "admin.anonymous: \"all\" is not one of the values to choose from; choose nothing, metrics, read",
         ),
+        (
+            "address = \"0.0.0.0:18883\"",
+            "admin.address: 0.0.0.0:18883 would send tokens over the network in the clear; add [admin.tls], listen on 127.0.0.1 or [::1], or set admin.i_know_this_is_open = true",
+        ),
+        (
+            "[admin.tls]\nkey = \"k.pem\"",
+            "admin.tls.certificate: missing; write e.g. certificate = \"certs/server.pem\"",
+        ),
+        (
+            "[admin.tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\ncertificat = \"x\"",
+            "admin.tls.certificat: unknown key; did you mean admin.tls.certificate?",
+        ),
+        (
+            "[admin.tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\nclient_certificate = \"required\"",
+            "admin.tls.client_ca: missing, though client certificates are asked for; name the file of the roots that client certificates come from, e.g. client_ca = \"certs/ca.pem\"",
+        ),
         ("connections_max = 0", "admin.connections_max: 0 is out of range; choose a value from 1 to 100000"),
         ("token = 1", "admin.token: 1 is not a list of tables; write [[admin.token]] above its settings"),
         (

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the MQTT clients the tests use: mosquitto with its tools, paho-mqtt and aiomqtt (Python), mqtt (Node).
+# Installs the MQTT clients the tests use: mosquitto with its tools, paho-mqtt and aiomqtt (Python), mqtt (Node), and a
+# Prometheus exporter.
 # Quick when all is there already; only what misses is fetched.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -46,13 +47,19 @@ if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
     apt_install nodejs npm
 fi
 
-venv=target/clients-venv
-if ! cmp -s tests/clients/requirements.txt "$venv/installed.txt"; then
-    rm -rf "$venv"
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/clients/requirements.txt
-    cp tests/clients/requirements.txt "$venv/installed.txt"
-fi
+python_packages() {
+    local venv=$1 wanted=$2
+    if ! cmp -s "$wanted" "$venv/installed.txt"; then
+        rm -rf "$venv"
+        python3 -m venv "$venv"
+        "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$wanted"
+        cp "$wanted" "$venv/installed.txt"
+    fi
+}
+
+python_packages target/clients-venv tests/clients/requirements.txt
+# Apart, as it wants another version of paho-mqtt.
+python_packages target/exporter-venv tests/clients/exporter-requirements.txt
 
 modules=tests/clients/node_modules
 if ! cmp -s tests/clients/package-lock.json "$modules/installed.json"; then

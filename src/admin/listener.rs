@@ -1,8 +1,9 @@
 //! The admin socket: connections within limits, each served HTTP/1.1.
 //!
-//! [`serve`] takes any stream, so that a TLS acceptor can stand before it.
+//! Behind TLS where `[admin.tls]` asks for it.
 use super::guard::{Peer, guard};
-use super::{Desk, Shared, api};
+use super::{Credentials, Desk, Shared, api};
+use crate::tls::Guard;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
@@ -15,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tower::ServiceExt;
@@ -41,24 +42,23 @@ impl Opened {
 
     /// Hands over the broker; from now on it is ready.
     pub fn begin(&self, desk: Desk) {
-        let Shared { address, data_dir, credentials, .. } = &*self.shared;
-        if let Err(error) = super::leave_word(data_dir, *address, credentials) {
+        if let Err(error) = super::leave_word(&self.shared) {
             tracing::warn!(%error, "`vowmq ctl` needs a token by --token-file, as none can be kept in data_dir");
         }
-        tracing::info!(%address, "operators are answered");
+        let (address, tls) = (self.shared.address, self.shared.guard.is_some());
+        tracing::info!(%address, tls, "operators are answered");
         // The first one stands: there is one broker to a process.
         let _ = self.shared.desk.set(desk);
     }
 
-    /// Loads the tokens anew; see [`super::Credentials::reload`].
-    pub fn reload_tokens(&self) -> Result<bool, String> {
-        self.shared.credentials.reload()
+    /// The tokens in force, to be read again.
+    pub fn credentials(&self) -> Arc<Credentials> {
+        self.shared.credentials.clone()
     }
 
-    /// A handle for reloading tokens that outlives a borrow.
-    pub fn tokens(&self) -> impl Fn() -> Result<bool, String> + Send + Sync + use<> {
-        let shared = self.shared.clone();
-        move || shared.credentials.reload()
+    /// Its TLS, if it has one, to be read again.
+    pub fn guard(&self) -> Option<Arc<Guard>> {
+        self.shared.guard.clone()
     }
 
     /// Ends all connections.
@@ -103,9 +103,9 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, mut stopped: watch::
                 };
                 // One too many is closed without a word.
                 if let Ok(place) = places.clone().try_acquire_owned() {
-                    let router = router.clone();
+                    let (router, guard) = (router.clone(), shared.guard.clone());
                     connections.spawn(async move {
-                        serve(stream, Peer(address), router).await;
+                        admit(stream, guard, Peer(address), router).await;
                         drop(place);
                     });
                 }
@@ -115,6 +115,17 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, mut stopped: watch::
         }
     }
     connections.shutdown().await;
+}
+
+/// Does the TLS handshake, if there is to be one, and serves.
+async fn admit(stream: TcpStream, guard: Option<Arc<Guard>>, peer: Peer, router: Router) {
+    let Some(guard) = guard else { return serve(stream, peer, router).await };
+    let failure = match tokio::time::timeout(HEAD_TIMEOUT, guard.acceptor().accept(stream)).await {
+        Ok(Ok(stream)) => return serve(stream, peer, router).await,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("not done within {HEAD_TIMEOUT:?}"),
+    };
+    tracing::info!(address = %peer.0, error = failure, "an operator's TLS handshake failed");
 }
 
 /// Serves one connection until it ends.

@@ -16,10 +16,11 @@ pub use listener::Opened;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::{self, Config};
+use crate::tls::{Guard, Place};
 use credentials::CredentialsError;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Semaphore;
@@ -63,6 +64,9 @@ pub struct Reloaded {
 pub enum AdminError {
     #[error("admin.address: {address}: {source}; stop the other program, or choose another address or \"\" for none")]
     Bind { address: SocketAddr, source: std::io::Error },
+    /// Its certificate cannot be used; the text says why, and what to do.
+    #[error("{0}")]
+    Tls(String),
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
 }
@@ -70,7 +74,8 @@ pub enum AdminError {
 /// What all requests share.
 struct Shared {
     desk: OnceLock<Desk>,
-    credentials: Credentials,
+    credentials: Arc<Credentials>,
+    guard: Option<Arc<Guard>>,
     settings: config::Admin,
     data_dir: PathBuf,
     address: SocketAddr,
@@ -103,13 +108,13 @@ pub fn open(config: &Config) -> Result<Option<Opened>, AdminError> {
     let bound = |source| AdminError::Bind { address: wanted, source };
     let address = socket.local_addr().map_err(bound)?;
     socket.set_nonblocking(true).map_err(bound)?;
-    let credentials = Credentials::load(&config.admin)?;
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, "the admin listener can be reached from elsewhere, and its traffic is not encrypted");
-    }
+    let credentials = Arc::new(Credentials::load(&config.admin)?);
+    let guard = config.admin.tls.as_ref().map(|tls| Guard::open(tls, Place::Admin)).transpose();
+    let guard = guard.map_err(AdminError::Tls)?.map(Arc::new);
     let shared = Arc::new(Shared {
         desk: OnceLock::new(),
         credentials,
+        guard,
         settings: config.admin.clone(),
         data_dir: config.data_dir.clone(),
         address,
@@ -121,10 +126,12 @@ pub fn open(config: &Config) -> Result<Option<Opened>, AdminError> {
 
 /// Makes the broker's own token at the first start, and writes down where to ask, as port 0 is any. Not before the data
 /// directory is known to be ours: another broker may be at work in it.
-fn leave_word(data_dir: &Path, address: SocketAddr, credentials: &Credentials) -> std::io::Result<()> {
+fn leave_word(shared: &Shared) -> std::io::Result<()> {
+    let Shared { data_dir, address, credentials, guard, .. } = shared;
     if !data_dir.exists() {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir)?;
     }
     credentials.set_own(&credentials::own_token(data_dir)?);
-    std::fs::write(data_dir.join(ADDRESS_FILE), format!("{address}\n"))
+    let scheme = if guard.is_some() { "https://" } else { "" };
+    std::fs::write(data_dir.join(ADDRESS_FILE), format!("{scheme}{address}\n"))
 }

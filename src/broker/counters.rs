@@ -148,6 +148,10 @@ counters! {
     subscriptions_denied: "subscriptions/denied",
     /// Subscriptions that the access rules allowed once, and no longer do.
     subscriptions_revoked: "subscriptions/revoked",
+    /// Spans that a collector took.
+    spans_sent: "traces/spans/sent",
+    /// Spans there was no room for, or that no collector took.
+    spans_dropped: "traces/spans/dropped",
     sessions_expired: "sessions/expired",
     /// Groups made durable, each with one sync or a few.
     groups: "vow/groups",

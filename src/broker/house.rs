@@ -200,6 +200,17 @@ impl Broker {
         is_anyone_left
     }
 
+    /// Asks the connections that came through a listener to close.
+    pub fn close_listener(&self, name: &Arc<str>, code: crate::types::ReasonCode) {
+        for entry in &self.registry {
+            let slot = entry.value();
+            let listener = slot.visit_notes().0.and_then(|visit| visit.listener.clone());
+            if slot.is_live() && listener.is_some_and(|listener| Arc::ptr_eq(&listener, name)) {
+                slot.ask_to_close(crate::session::Close::Administrative(code));
+            }
+        }
+    }
+
     /// Removes all that others hold of an ended session. Its slot is `Gone` already. The turn holds its will, if due.
     pub(super) fn bury(
         &self,

@@ -47,13 +47,14 @@ pub use publisher::{DENIED, Origin, Publisher, REFUSED};
 pub use registry::{ConnectRequest, Step};
 pub use slot::{MailboxLimits, Slot, SlotHandle};
 pub use sys::Surroundings;
-pub use tracer::{Event, Following, Steps, Trace, Tracer, Wanted, Waypoint};
+pub use tracer::{Event, Following, Sink, Span, SpanKind, Spans, Steps, Trace, Tracer, Wanted, Waypoint};
 pub use traffic::{ByKind, ByQoS, Commits, Traffic, place};
 
 use crate::routing::{Strategy, Tree};
 use crate::session::{Change, Features, Limits};
 use crate::store::Shelf;
 use crate::types::{ClientId, SessionKey};
+use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
 use retained::RetainedStore;
@@ -81,8 +82,9 @@ pub struct Settings {
 
 /// The state that all connections share.
 pub struct Broker {
-    pub(crate) limits: Arc<Limits>,
-    pub(crate) features: Arc<Features>,
+    /// For clients that connect from now on; replaced by [`Broker::adapt`].
+    limits: ArcSwap<Limits>,
+    features: ArcSwap<Features>,
     mailbox_limits: MailboxLimits,
     queue: QueueSettings,
     shared_strategy: Strategy,
@@ -125,8 +127,8 @@ impl Broker {
         let drops = Drops::new(settings.queue.dead_letter_topic.is_some());
         let counters = Arc::new(Counters::new(drops));
         Arc::new(Self {
-            limits: Arc::new(settings.limits),
-            features: Arc::new(Features { has_shelf: committer.is_durable(), ..settings.features }),
+            limits: ArcSwap::from_pointee(settings.limits),
+            features: ArcSwap::from_pointee(Features { has_shelf: committer.is_durable(), ..settings.features }),
             mailbox_limits: settings.mailbox_limits,
             queue: settings.queue,
             shared_strategy: settings.shared_strategy,
@@ -153,6 +155,14 @@ impl Broker {
             house: Mutex::new(Publisher::new(None, settings.seed)),
             history: Mutex::default(),
         })
+    }
+
+    /// Takes limits and options that changed: what bounds all sessions together counts at once, what is agreed upon with
+    /// a client from its next connection on. What the settings hold beside these stays as it was.
+    pub fn adapt(&self, settings: Settings) {
+        self.limits.store(Arc::new(settings.limits));
+        self.features.store(Arc::new(Features { has_shelf: self.committer.is_durable(), ..settings.features }));
+        self.retained.limit(settings.retained_messages_max, settings.retained_bytes_max);
     }
 
     /// Lets the broker read back what its store keeps.

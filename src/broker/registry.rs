@@ -24,6 +24,8 @@ pub struct ConnectRequest {
     authenticated: Option<Authenticated>,
     listener: Option<Arc<str>>,
     address: Option<SocketAddr>,
+    /// When its connection came.
+    since: Option<Now>,
 }
 
 impl ConnectRequest {
@@ -33,10 +35,10 @@ impl ConnectRequest {
         Self { authenticated, ..self }
     }
 
-    /// Notes for operators where the client comes from.
+    /// Notes for operators where the client comes from, and since when it is there.
     #[must_use]
-    pub fn via(self, listener: &str, address: Option<SocketAddr>) -> Self {
-        Self { listener: Some(Arc::from(listener)), address, ..self }
+    pub fn via(self, listener: Arc<str>, address: Option<SocketAddr>, since: Now) -> Self {
+        Self { listener: Some(listener), address, since: Some(since), ..self }
     }
 }
 
@@ -65,7 +67,7 @@ impl Broker {
         if let Some(refusal) = self.draining.refusal().or_else(|| self.refusal_for_memory()) {
             return Err(refusal);
         }
-        let requested = requested_client_id(&connect, &self.limits, &self.features)?;
+        let requested = requested_client_id(&connect, &self.limits.load(), &self.features.load())?;
         let is_assigned = requested.is_none();
         let client_id = requested.unwrap_or_else(|| self.new_client_id());
         let subject = Subject { identity: &identity, client_id: &client_id };
@@ -76,8 +78,8 @@ impl Broker {
             let why = "the client may not publish its will";
             return Err(Violation::new(ReasonCode::NotAuthorized, "MQTT-3.1.4-2", why));
         }
-        let (authenticated, listener, address) = (None, None, None);
-        Ok(ConnectRequest { connect, client_id, is_assigned, identity, authenticated, listener, address })
+        let (authenticated, listener, address, since) = (None, None, None, None);
+        Ok(ConnectRequest { connect, client_id, is_assigned, identity, authenticated, listener, address, since })
     }
 
     /// Refuses a client that connects too often; to be asked once for each CONNECT.
@@ -178,7 +180,8 @@ impl Broker {
         saved: Option<Box<Parked>>,
         now: Now,
     ) -> Attachment {
-        let ConnectRequest { connect, client_id, is_assigned, identity, authenticated, listener, address } = request;
+        let ConnectRequest { connect, client_id, is_assigned, identity, authenticated, listener, address, since } =
+            request;
         let visit = Visit {
             connected_at: now,
             version: connect.version,
@@ -192,6 +195,9 @@ impl Broker {
         slot.lock().notes = Notes { visit: Some(Arc::new(visit)), left_at: None };
         if self.tracer.is_on() {
             self.tracer.note_client(&slot.client_id, Waypoint::Connected);
+            if let Some(spans) = self.tracer.spans() {
+                spans.note_connect(&slot.client_id, since.unwrap_or(now), now);
+            }
         }
         let is_v5 = connect.version.is_v5();
         let mut batch = Batch::default();
@@ -208,8 +214,8 @@ impl Broker {
             batch.record(Record::SessionOwned { session: slot.key, owner });
         }
         let will = connect.will.clone().map(Box::new);
-        let (limits, features) = (&self.limits, &self.features);
-        let mut opened = Session::open(connect, client_id, is_assigned, saved, limits, features, now);
+        let (limits, features) = (self.limits.load_full(), self.features.load_full());
+        let mut opened = Session::open(connect, client_id, is_assigned, saved, &limits, &features, now);
         if let Some(authenticated) = authenticated {
             opened.session.authenticated_by(authenticated);
         }
@@ -233,7 +239,7 @@ impl Broker {
     }
 
     fn outlives_connection(&self, connect: &Connect) -> bool {
-        crate::session::requested_expiry_s(connect, &self.limits) > 0
+        crate::session::requested_expiry_s(connect, &self.limits.load()) > 0
     }
 
     // [MQTT-3.1.3-6], [MQTT-3.2.2-16]

@@ -64,7 +64,7 @@ impl Broker {
             Presence::Attached => next_position,
         };
         let owner = image.owner.clone();
-        let parked = Box::new(Parked::restore(saved(image, sent_below, occupied, now), self.limits.clone()));
+        let parked = Box::new(Parked::restore(saved(image, sent_below, occupied, now), self.limits.load_full()));
         let slot = Slot::restored(key, parked, next_position, owner);
         let (filters, next, record) = {
             let inbox = slot.lock();

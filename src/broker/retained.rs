@@ -7,6 +7,7 @@ use crate::types::{CommitSeq, Message, Now, TopicFilter, TopicName};
 use parking_lot::RwLock;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Topics looked at under one lock, whether they match or not.
 const LOOKS_MAX: usize = 4096;
@@ -15,8 +16,8 @@ pub struct RetainedStore {
     /// Users: publishers of retained messages (to write), subscribers (to read a page), the house (to shelve). Held for
     /// one of these only.
     inner: RwLock<Inner>,
-    messages_max: usize,
-    bytes_max: usize,
+    messages_max: AtomicUsize,
+    bytes_max: AtomicUsize,
     /// Bytes of messages in memory, where a store has them as well.
     loaded_bytes_max: usize,
 }
@@ -71,7 +72,14 @@ pub enum Found {
 
 impl RetainedStore {
     pub fn new(messages_max: usize, bytes_max: usize, loaded_bytes_max: usize) -> Self {
+        let (messages_max, bytes_max) = (AtomicUsize::new(messages_max), AtomicUsize::new(bytes_max));
         Self { inner: RwLock::default(), messages_max, bytes_max, loaded_bytes_max }
+    }
+
+    /// Limits what comes from now on; what is there stays.
+    pub fn limit(&self, messages_max: usize, bytes_max: usize) {
+        self.messages_max.store(messages_max, Ordering::Relaxed);
+        self.bytes_max.store(bytes_max, Ordering::Relaxed);
     }
 
     /// Keeps the message as its topic's, or with an empty payload removes what was kept. False, and nothing has
@@ -84,14 +92,16 @@ impl RetainedStore {
             return true;
         }
         let old_bytes = inner.messages.get(&message.topic).map(Kept::bytes);
+        let (messages_max, bytes_max) =
+            (self.messages_max.load(Ordering::Relaxed), self.bytes_max.load(Ordering::Relaxed));
         let bytes = inner.bytes - old_bytes.unwrap_or(0) + message.cost_bytes();
-        if bytes > self.bytes_max || (old_bytes.is_none() && inner.messages.len() >= self.messages_max) {
+        if bytes > bytes_max || (old_bytes.is_none() && inner.messages.len() >= messages_max) {
             counters.retained_refused.add(1);
             return false;
         }
         // [MQTT-3.3.1-5]
         inner.insert(message.topic.clone(), Kept::Loaded(message.clone()));
-        if has_shelf && self.loaded_bytes_max < self.bytes_max {
+        if has_shelf {
             inner.arrived.push_back(message.topic.clone());
         }
         true

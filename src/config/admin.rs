@@ -1,4 +1,5 @@
 //! `[admin]`: where operators see and steer the broker, and who may.
+use super::Tls;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use toml::{Table, Value};
@@ -15,6 +16,10 @@ pub struct Admin {
     pub connections_max: usize,
     pub body_bytes_max: usize,
     pub request_timeout_ms: u64,
+    /// Said for an address that others can reach, without TLS.
+    pub i_know_this_is_open: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
     #[serde(rename = "token")]
     pub tokens: Vec<AdminToken>,
 }
@@ -28,6 +33,8 @@ impl Default for Admin {
             connections_max: 64,
             body_bytes_max: 2 << 20,
             request_timeout_ms: 10_000,
+            i_know_this_is_open: false,
+            tls: None,
             tokens: Vec::new(),
         }
     }
@@ -125,6 +132,25 @@ impl Admin {
         self.address.parse().ok()
     }
 
+    /// Whether others can reach it, and its traffic is not encrypted.
+    fn is_open(&self) -> bool {
+        self.tls.is_none() && self.listens_on().is_some_and(|address| !address.ip().is_loopback())
+    }
+
+    fn openness(&self) -> Option<Fault> {
+        (self.is_open() && !self.i_know_this_is_open).then(|| {
+            let what = format!("{} would send tokens over the network in the clear", self.address);
+            let fix = "add [admin.tls], listen on 127.0.0.1 or [::1], or set admin.i_know_this_is_open = true";
+            fault("address", what, fix)
+        })
+    }
+
+    /// What is allowed, but deserves a second look.
+    pub(super) fn warning(&self) -> Option<String> {
+        let warned = self.is_open() && self.i_know_this_is_open;
+        warned.then(|| format!("admin.i_know_this_is_open: {} is not encrypted, tokens included", self.address))
+    }
+
     pub(super) fn faults(&self) -> Vec<Fault> {
         let mut faults = Vec::new();
         if !self.address.is_empty() && self.listens_on().is_none() {
@@ -148,6 +174,8 @@ impl Admin {
                 "choose a time in milliseconds",
             ));
         }
+        faults.extend(self.tls.as_ref().and_then(|tls| tls.fault("admin.tls")));
+        faults.extend(self.openness());
         for (index, token) in self.tokens.iter().enumerate() {
             faults.extend(token.fault());
             if self.tokens.iter().take(index).any(|other| other.name == token.name) {

@@ -2,7 +2,7 @@
 //!
 //! The layers are laid over each other by the `config` crate. Before that every key of every layer is tried alone on
 //! top of the defaults, so that each mistake is found at once and told with where it stands.
-use super::{AdminToken, Authenticator, Config, Listener, Mistake, QueueFilter};
+use super::{AdminToken, Authenticator, Config, Listener, Mistake, QueueFilter, Tls};
 use config::{File, FileFormat};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,6 +27,8 @@ struct Setting {
 }
 
 const PREFIX: &str = "VOWMQ_";
+/// A table that is not there unless it is given, so that its keys are no defaults.
+const ADMIN_TLS: &str = "admin.tls.";
 
 impl Config {
     /// Reads all layers. Every mistake is reported, not just the first.
@@ -42,6 +44,7 @@ impl Config {
         for setting in &mut settings {
             mistakes.extend(setting.check());
         }
+        mistakes.extend(missing_admin_tls(&settings));
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
@@ -130,7 +133,11 @@ impl Setting {
             self.key = "listener".to_owned();
             return None;
         }
-        let known = known_keys();
+        if let Some(name) = self.key.strip_prefix(ADMIN_TLS) {
+            let fault = Tls::misfit_alone(name, &self.value, "admin.tls");
+            return fault.and_then(|(key, what, fix)| told(&key, what, fix));
+        }
+        let known = known_keys(&Config::default());
         let Some(default) = known.iter().find(|(key, _)| *key == self.key).map(|(_, default)| default) else {
             return told(&self.key, "unknown key".into(), nearest(&self.key, &known));
         };
@@ -150,6 +157,10 @@ impl Setting {
             let fix = format!("write [[{}]] above its settings", self.key);
             return told(&self.key, format!("{} is not a list of tables", self.value), fix);
         }
+        if let (Value::Float(_), Some(Ok(number))) = (default, self.value.as_str().map(str::parse)) {
+            // The environment and flags know no kinds.
+            self.value = Value::Float(number);
+        }
         let mut table = Table::try_from(Config::default()).expect("settings are plain tables");
         put(&mut table, &self.key, self.value.clone());
         match table.try_into::<Config>() {
@@ -163,10 +174,19 @@ impl Setting {
     }
 }
 
-/// Every key with its default.
-fn known_keys() -> Vec<(String, Value)> {
+/// `[admin.tls]` without what has to be in it.
+fn missing_admin_tls(settings: &[Setting]) -> Option<Mistake> {
+    let names = |setting: &Setting| setting.key.strip_prefix(ADMIN_TLS).map(str::to_owned);
+    let given: Vec<_> = settings.iter().filter_map(names).collect();
+    let source = settings.iter().find(|setting| names(setting).is_some())?.source.clone();
+    let (key, what, fix) = Tls::missing(|key| given.iter().any(|given| given == key), "admin.tls")?;
+    Some(Mistake { source, key: Some(key), what, fix })
+}
+
+/// Every key with its value.
+pub(super) fn known_keys(config: &Config) -> Vec<(String, Value)> {
     let mut settings = Vec::new();
-    flatten("", "", Table::try_from(Config::default()).expect("settings are plain tables"), &mut settings);
+    flatten("", "", Table::try_from(config).expect("settings are plain tables"), &mut settings);
     settings.into_iter().map(|setting| (setting.key, setting.value)).collect()
 }
 
@@ -175,6 +195,7 @@ pub(super) fn misfit(value: &Value, default: &Value) -> String {
     let kind = match (default, value) {
         (Value::Integer(_), Value::Integer(_)) => "is out of range",
         (Value::Integer(_), _) => "is not a whole number",
+        (Value::Float(_), _) => "is not a number",
         (Value::Boolean(_), _) => "is neither true nor false",
         (_, Value::String(_)) => "is not one of the values to choose from",
         _ => "is not a text in quotes",
@@ -198,7 +219,7 @@ pub(super) fn nearest(key: &str, known: &[(String, Value)]) -> String {
     }
 }
 
-fn put(table: &mut Table, key: &str, value: Value) {
+pub(super) fn put(table: &mut Table, key: &str, value: Value) {
     match key.split_once('.') {
         None => {
             table.insert(key.to_owned(), value);

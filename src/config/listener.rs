@@ -1,6 +1,6 @@
 //! `[[listener]]`: where clients come in, and by which rules.
-use super::Mistake;
-use super::layers::nearest;
+use super::tls::unknown;
+use super::{ClientCertificate, Mistake, Tls};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -47,64 +47,6 @@ pub struct Listener {
     pub tls: Option<Tls>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tls {
-    /// A PEM file: the server's certificate first, then those between it and the root.
-    pub certificate: PathBuf,
-    /// A PEM file with its private key.
-    pub key: PathBuf,
-    /// Further certificates, chosen by the name that the client asks for.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub certificates: Vec<Pair>,
-    /// A PEM file of the roots that client certificates are checked against.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_ca: Option<PathBuf>,
-    #[serde(default)]
-    pub client_certificate: ClientCertificate,
-    /// A PEM file of revoked client certificates.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub crl: Option<PathBuf>,
-    /// Which name of a client certificate is the client's.
-    #[serde(default)]
-    pub identity: CertificateName,
-    #[serde(default)]
-    pub version_min: TlsVersion,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pair {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClientCertificate {
-    #[default]
-    Off,
-    Optional,
-    Required,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CertificateName {
-    /// The subject's common name.
-    #[default]
-    Cn,
-    /// The first DNS name, e-mail address or URI of the Subject Alternative Name.
-    San,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum TlsVersion {
-    #[default]
-    #[serde(rename = "1.2")]
-    V12,
-    #[serde(rename = "1.3")]
-    V13,
-}
-
 /// Key, fault, fix.
 type Fault = (String, String, String);
 
@@ -134,17 +76,6 @@ const KEYS: [(&str, &str); 13] = [
     ("proxy_trusted", "proxy_trusted = [\"10.0.0.0/8\"]"),
     ("tls", "[listener.tls] below it, with certificate and key"),
 ];
-const TLS_KEYS: [(&str, &str); 8] = [
-    ("certificate", "certificate = \"certs/server.pem\""),
-    ("key", "key = \"certs/server.key\""),
-    ("certificates", "certificates = [{ certificate = \"b.pem\", key = \"b.key\" }]"),
-    ("client_ca", "client_ca = \"certs/ca.pem\""),
-    ("client_certificate", "client_certificate = \"required\"; off, optional and required are there to choose from"),
-    ("crl", "crl = \"certs/crl.pem\""),
-    ("identity", "identity = \"cn\"; cn and san are there to choose from"),
-    ("version_min", "version_min = \"1.3\"; 1.2 and 1.3 are there to choose from"),
-];
-
 impl Listener {
     pub fn at(address: SocketAddr, allow_anonymous: bool) -> Self {
         Self { address: Some(address), allow_anonymous, ..Self::default() }
@@ -175,10 +106,7 @@ impl Listener {
                 let fix = "write [listener.tls] below the listener".to_owned();
                 return Some(("listener.tls".to_owned(), "not a table".to_owned(), fix));
             };
-            if let Some(fault) = unknown(tls, "listener.tls", &TLS_KEYS).or_else(|| missing(tls)) {
-                return Some(fault);
-            }
-            if let Some(fault) = TLS_KEYS.iter().find_map(|(key, example)| misfit_tls(tls, key, example)) {
+            if let Some(fault) = Tls::misfit(tls, "listener.tls") {
                 return Some(fault);
             }
         }
@@ -229,7 +157,7 @@ impl Listener {
             return Some(fault("websocket_path", "no path of a URL".to_owned(), fix));
         }
         if let Some(tls) = &self.tls
-            && let Some(found) = tls.fault()
+            && let Some(found) = tls.fault("listener.tls")
         {
             return Some(found);
         }
@@ -270,23 +198,6 @@ impl Listener {
     }
 }
 
-impl Tls {
-    fn fault(&self) -> Option<Fault> {
-        let wants_clients = self.client_certificate != ClientCertificate::Off;
-        if wants_clients && self.client_ca.is_none() {
-            let fix =
-                "name the file of the roots that client certificates come from, e.g. client_ca = \"certs/ca.pem\"";
-            return Some(fault("tls.client_ca", "missing, though client certificates are asked for".to_owned(), fix));
-        }
-        if !wants_clients && (self.crl.is_some() || self.client_ca.is_some()) {
-            let key = if self.crl.is_some() { "tls.crl" } else { "tls.client_ca" };
-            let fix = "set client_certificate = \"optional\" or \"required\"";
-            return Some(fault(key, "of no use, as no client certificates are asked for".to_owned(), fix));
-        }
-        None
-    }
-}
-
 impl fmt::Display for Listener {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.address, &self.unix) {
@@ -301,33 +212,11 @@ fn fault(key: &str, what: String, fix: &str) -> Fault {
     (format!("listener.{key}"), what, fix.to_owned())
 }
 
-fn unknown(table: &Table, prefix: &str, keys: &[(&str, &str)]) -> Option<Fault> {
-    let unknown = table.keys().find(|key| keys.iter().all(|(known, _)| known != key))?;
-    let known: Vec<_> = keys.iter().map(|(key, _)| (format!("{prefix}.{key}"), Value::Boolean(true))).collect();
-    let key = format!("{prefix}.{unknown}");
-    let fix = nearest(&key, &known);
-    Some((key, "unknown key".to_owned(), fix))
-}
-
-fn missing(tls: &Table) -> Option<Fault> {
-    let missing = TLS_KEYS.iter().take(2).find(|(key, _)| !tls.contains_key(*key))?;
-    Some((format!("listener.tls.{}", missing.0), "missing".to_owned(), format!("write e.g. {}", missing.1)))
-}
-
 fn misfit_key(table: &Table, key: &str, example: &str) -> Option<Fault> {
     let value = table.get(key)?;
     let alone = Table::from_iter([(key.to_owned(), value.clone())]);
     let is_right = alone.try_into::<Listener>().is_ok();
     (!is_right).then(|| (format!("listener.{key}"), kind_fault(key, value), format!("write e.g. {example}")))
-}
-
-fn misfit_tls(tls: &Table, key: &str, example: &str) -> Option<Fault> {
-    let value = tls.get(key)?;
-    let mut alone =
-        Table::from_iter([("certificate", ""), ("key", "")].map(|(key, path)| (key.to_owned(), path.into())));
-    alone.insert(key.to_owned(), value.clone());
-    let is_right = alone.try_into::<Tls>().is_ok();
-    (!is_right).then(|| (format!("listener.tls.{key}"), kind_fault(key, value), format!("write e.g. {example}")))
 }
 
 fn kind_fault(key: &str, value: &Value) -> String {
@@ -339,8 +228,7 @@ fn kind_fault(key: &str, value: &Value) -> String {
         "connections_max" => format!("{value} is not a whole number from 0 on"),
         "authenticators" => format!("{value} is no list of names"),
         "proxy_trusted" => format!("{value} is not a list of networks"),
-        "websocket_origins" | "certificates" => format!("{value} is not such a list"),
-        "client_certificate" | "identity" | "version_min" => format!("{value} is not one of the values to choose from"),
+        "websocket_origins" => format!("{value} is not such a list"),
         _ => format!("{value} is not a text in quotes"),
     }
 }

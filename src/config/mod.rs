@@ -8,17 +8,23 @@ mod authenticators;
 mod filters;
 mod layers;
 mod listener;
+mod live;
 mod mistake;
 mod settings;
+mod tls;
+mod traces;
 
 pub use abuse::{Abuse, MemoryMarks, Rates};
 pub use admin::{Admin, AdminRole, AdminToken, Anonymous};
 pub use authentication::{Authentication, Authenticator, Http, Jwt, JwtAlgorithm, Kind};
 pub use filters::QueueFilter;
 pub use layers::Sources;
-pub use listener::{CertificateName, ClientCertificate, Listener, Pair, Tls, TlsVersion};
+pub use listener::Listener;
+pub use live::{Change, Effect, Takeover};
 pub use mistake::Mistake;
 pub use settings::{
     Access, Config, Limits, Log, LogFormat, Mqtt, OnDamage, OnDenied, OnFull, Queue, Refused, SharedStrategy, Storage,
     Sys,
 };
+pub use tls::{CertificateName, ClientCertificate, Pair, Tls, TlsVersion};
+pub use traces::{Ratio, Traces};

@@ -1,5 +1,5 @@
 //! The settings themselves, with their defaults.
-use super::{Abuse, Admin, Authentication, Authenticator, Listener, MemoryMarks, QueueFilter};
+use super::{Abuse, Admin, Authentication, Authenticator, Listener, MemoryMarks, QueueFilter, Traces};
 use crate::types::TopicName;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -28,6 +28,7 @@ pub struct Config {
     pub admin: Admin,
     pub abuse: Abuse,
     pub memory: MemoryMarks,
+    pub traces: Traces,
     #[serde(rename = "listener")]
     pub listeners: Vec<Listener>,
 }
@@ -51,6 +52,7 @@ impl Default for Config {
             admin: Admin::default(),
             abuse: Abuse::default(),
             memory: MemoryMarks::default(),
+            traces: Traces::default(),
             listeners: Listener::built_in(),
         }
     }
@@ -375,6 +377,7 @@ impl Config {
         }
         faults.extend(self.access.fault());
         faults.extend(self.admin.faults());
+        faults.extend(self.traces.faults());
         faults.extend(Listener::faults(&self.listeners));
         faults.extend(self.queue.dead_letter_fault());
         faults.extend(super::filters::faults(&self.queue.filters, self.queue.on_full));
@@ -404,6 +407,13 @@ impl Config {
             format!("limits.packet_bytes_max: of {bytes} bytes only messages up to {stored_bytes_max} can be stored; larger ones are refused where they would be")
         });
         let unsafe_sources = super::authenticators::warnings(&self.authenticators);
-        closed.map(warn).chain(open).chain(too_large).chain(unsafe_sources).collect()
+        closed
+            .map(warn)
+            .chain(open)
+            .chain(self.admin.warning())
+            .chain(self.traces.warning())
+            .chain(too_large)
+            .chain(unsafe_sources)
+            .collect()
     }
 }

@@ -5,8 +5,11 @@ use crate::config::Config;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use ureq::http::Response;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, RequestBuilder};
 
 /// How long the broker may take to begin an answer.
@@ -50,13 +53,14 @@ impl Client {
         };
         let url = match &options.url {
             Some(url) => url.trim_end_matches('/').to_owned(),
-            None => format!("http://{}", address(config)?),
+            None => address(config)?,
         };
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(PATIENCE))
             .timeout_recv_response(Some(PATIENCE))
             .proxy(None)
+            .tls_config(trust(options, config)?)
             .build();
         Ok(Self { agent: agent.new_agent(), url, token })
     }
@@ -117,10 +121,43 @@ pub(super) fn part(name: &str) -> String {
 /// Where the broker listens: what it wrote down, else what the configuration says.
 fn address(config: &Config) -> Result<String, Failure> {
     if let Ok(address) = std::fs::read_to_string(config.data_dir.join(ADDRESS_FILE)) {
-        return Ok(address.trim().to_owned());
+        return Ok(with_scheme(address.trim(), "http"));
     }
     let off = || Failure::Usage("admin.address is \"\", so that nobody answers; set it, or name a --url".to_owned());
-    config.admin.listens_on().map(|address| address.to_string()).ok_or_else(off)
+    let scheme = if config.admin.tls.is_some() { "https" } else { "http" };
+    config.admin.listens_on().map(|address| with_scheme(&address.to_string(), scheme)).ok_or_else(off)
+}
+
+/// The broker's file names the scheme if it is not this one.
+fn with_scheme(address: &str, scheme: &str) -> String {
+    if address.contains("://") { address.to_owned() } else { format!("{scheme}://{address}") }
+}
+
+/// Whose signature under the broker's certificate counts.
+fn trust(options: &Options, config: &Config) -> Result<TlsConfig, Failure> {
+    let own = config.admin.tls.as_ref().filter(|_| options.url.is_none()).map(|tls| &tls.certificate);
+    let roots = match options.ca_file.as_ref().or(own) {
+        None => RootCerts::WebPki,
+        Some(file) => RootCerts::new_with_certs(&certificates(file)?),
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    Ok(TlsConfig::builder().root_certs(roots).unversioned_rustls_crypto_provider(provider).build())
+}
+
+fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, Failure> {
+    let unusable = |why: &dyn std::fmt::Display| {
+        Failure::Usage(format!("{}: {why}; name a PEM file with certificates by --ca-file", file.display()))
+    };
+    let bytes = std::fs::read(file).map_err(|error| unusable(&error))?;
+    let items = parse_pem(&bytes).collect::<Result<Vec<_>, _>>().map_err(|error| unusable(&error))?;
+    let found: Vec<_> = items
+        .into_iter()
+        .filter_map(|item| match item {
+            PemItem::Certificate(certificate) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if found.is_empty() { Err(unusable(&"there is no certificate in it")) } else { Ok(found) }
 }
 
 fn answer(response: Response<Body>) -> Result<Value, Failure> {

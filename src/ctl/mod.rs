@@ -19,6 +19,10 @@ pub struct Options {
     /// The file with the token [default: admin.token in the data directory]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// PEM with who may have signed the broker's certificate [default: those in admin.tls.certificate, or with --url
+    /// Mozilla's list]
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
     /// Print what the API answers, for scripts
     #[arg(long, global = true)]
     pub json: bool,
@@ -167,7 +171,7 @@ pub enum Command {
     },
     /// Write a backup of this moment, to a file or the standard output
     Backup { file: Option<PathBuf> },
-    /// Load certificates, users, rules and tokens anew
+    /// Read settings, listeners, certificates, users, rules and tokens again
     Reload,
     /// Show or change what is logged
     LogLevel { level: Option<String> },

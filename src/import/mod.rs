@@ -85,11 +85,11 @@ fn import(arguments: &Arguments) -> Result<bool, ImportError> {
 fn translate(from: &Path, lines: &[Line], resolve: Resolve) -> (String, Findings) {
     let mut findings = Findings::default();
     let mosquitto = Mosquitto::read(lines, &mut findings);
-    let mut draft = Draft::default();
-    draft.head = vec![
+    let head = vec![
         format!("Made from {} by vowmq import-mosquitto.", from.display()),
         "Lines that begin with a file and a number say where a setting comes from. `vowmq check --config` looks for mistakes.".to_owned(),
     ];
+    let mut draft = Draft { head, ..Draft::default() };
     general::translate(&mosquitto, &mut draft, &mut findings);
     listeners::translate(&mosquitto, resolve, &mut draft, &mut findings);
     listeners::tell_open(&draft, &mut findings);

@@ -5,14 +5,20 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Admission {
     /// Users: the accept loops and connections that end. Held for a count.
     open: Arc<Mutex<Open>>,
-    connections_max: usize,
+    limits: Arc<AdmissionLimits>,
+}
+
+#[derive(Debug)]
+struct AdmissionLimits {
+    connections_max: AtomicUsize,
     /// 0 sets no limit.
-    per_address_max: usize,
+    per_address_max: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -31,23 +37,30 @@ pub(crate) struct Pass {
 
 impl Admission {
     pub fn new(limits: &config::Limits) -> Self {
-        Self {
-            open: Arc::default(),
-            connections_max: limits.connections_max,
-            per_address_max: limits.connections_per_address_max,
-        }
+        let limits = AdmissionLimits {
+            connections_max: limits.connections_max.into(),
+            per_address_max: limits.connections_per_address_max.into(),
+        };
+        Self { open: Arc::default(), limits: Arc::new(limits) }
+    }
+
+    /// Limits who comes from now on; who is there stays.
+    pub fn limit(&self, limits: &config::Limits) {
+        self.limits.connections_max.store(limits.connections_max, Ordering::Relaxed);
+        self.limits.per_address_max.store(limits.connections_per_address_max, Ordering::Relaxed);
     }
 
     /// A place for one more connection; `None` if a limit is reached: the connection is closed without a word.
     pub fn admit(&self, address: Option<IpAddr>, counters: &Counters) -> Option<Pass> {
         let mut open = self.open.lock();
-        if open.total >= self.connections_max {
+        if open.total >= self.limits.connections_max.load(Ordering::Relaxed) {
             counters.connections_refused_total.add(1);
             return None;
         }
         if let Some(address) = address {
             let here = open.by_address.get(&address).copied().unwrap_or(0);
-            if self.per_address_max > 0 && here >= self.per_address_max {
+            let here_max = self.limits.per_address_max.load(Ordering::Relaxed);
+            if here_max > 0 && here >= here_max {
                 counters.connections_refused_address.add(1);
                 return None;
             }
@@ -93,5 +106,7 @@ mod tests {
         assert!(admit(1).is_some());
         assert_eq!(counters.connections_refused_address.value(), 1);
         assert_eq!(counters.connections_refused_total.value(), 1);
+        admission.limit(&config::Limits { connections_max: 2, ..limits });
+        assert!(admit(4).is_none(), "two are there already, and stay");
     }
 }

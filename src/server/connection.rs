@@ -3,6 +3,7 @@ use super::Shared;
 use super::link::Link;
 use super::opening::Refusal;
 use super::peer::Peer;
+use super::settings::LinkLimits;
 use crate::broker::{Attachment, ByQoS, place};
 use crate::clock::Clock;
 use crate::codec;
@@ -23,10 +24,12 @@ pub(super) struct Connection<S> {
     pub(super) shared: Arc<Shared>,
     pub(super) link: Link<S>,
     pub(super) peer: Peer,
+    /// Those of the moment when the peer came: what it was told of them holds as long as it is there.
+    pub(super) limits: Arc<LinkLimits>,
     /// A re-authentication whose challenge is with the client.
     pub(super) exchange: Option<Box<Exchange>>,
-    /// When the peer last took something of what is to be written.
-    last_write: Now,
+    /// When the peer last took something of what is to be written; at first, when it came.
+    pub(super) last_write: Now,
 }
 
 /// The attachment of a connection: parked when dropped, even if the connection's task panics.
@@ -62,8 +65,8 @@ const IDLE_MS: u64 = 3_600_000;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub fn new(shared: Arc<Shared>, stream: S, peer: Peer) -> Self {
-        let last_write = shared.clock.now();
-        Self { shared, link: Link::new(stream), peer, exchange: None, last_write }
+        let (last_write, limits) = (shared.clock.now(), shared.limits.load_full());
+        Self { shared, limits, link: Link::new(stream), peer, exchange: None, last_write }
     }
 
     /// Serves the client from CONNECT to the end.
@@ -180,7 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Cuts all whole packets out of the input, and keeps the rest.
     fn handle_input(&mut self, attachment: &mut Attachment, mut input: BytesMut, now: Now) {
-        let (version, limits) = (attachment.version(), &self.shared.decoding);
+        let (version, limits) = (attachment.version(), &self.limits.decoding);
         let mut whole = 0;
         let mut fault = None;
         let mut lengths = Vec::new();
@@ -291,7 +294,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn has_room(&self) -> bool {
-        self.link.out.len() < self.shared.limits.write_buffer_bytes_max
+        self.link.out.len() < self.limits.write_buffer_bytes_max
     }
 
     fn is_stalled(&self, now: Now) -> bool {
@@ -299,7 +302,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn stall_deadline(&self) -> Now {
-        let patience = self.shared.limits.write_stall_timeout.as_millis();
+        let patience = self.limits.write_stall_timeout.as_millis();
         self.last_write.plus_millis(u64::try_from(patience).unwrap_or(u64::MAX))
     }
 

@@ -1,5 +1,6 @@
 //! Certificates that are about to end are told of in time.
-use super::tls::Guard;
+use super::doors::Doors;
+use crate::tls::Guard;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
@@ -9,18 +10,17 @@ const DAY: Duration = Duration::from_secs(86_400);
 const WARN_DAYS: i64 = 30;
 
 /// Warns once a day until told to stop.
-pub(super) async fn watch(guards: Vec<Arc<Guard>>, mut stopped: watch::Receiver<bool>) {
+pub(super) async fn watch(doors: Arc<Doors>, mut stopped: watch::Receiver<bool>) {
     let mut days = tokio::time::interval(DAY);
-    while !guards.is_empty() {
+    loop {
         tokio::select! {
-            _ = days.tick() => guards.iter().for_each(|guard| warn(guard)),
+            _ = days.tick() => doors.guards().iter().for_each(|guard| warn(guard)),
             _ = stopped.changed() => return,
         }
     }
 }
 
 fn warn(guard: &Guard) {
-    use super::reload::Reloadable;
     let Some(left) = days_left(guard, SystemTime::now()) else { return };
     let certificate = guard.name();
     if left < 0 {

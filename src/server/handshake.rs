@@ -71,7 +71,7 @@ pub(super) async fn shake<S: Duplex + 'static>(
     }
     let Some(guard) = &entrance.tls else { return upgrade(stream, peer).await };
     // Whoever is connected already is not held up by those who are about to be: few handshakes run at once.
-    let Ok(place) = shared.handshakes.acquire().await else { return Err(Failure::NoRoom) };
+    let Ok(place) = shared.handshakes.load_full().acquire_owned().await else { return Err(Failure::NoRoom) };
     let stream = guard.acceptor().accept(stream).await.map_err(Failure::Tls)?;
     peer.certificate = guard.client_name(stream.get_ref().1);
     if guard.needs_name() && peer.certificate.is_none() {

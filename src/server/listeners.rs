@@ -1,53 +1,37 @@
 //! Sockets that are listened on, and the connections that come in through them.
+use super::Shared;
 use super::connection::Connection;
 use super::handshake::{self, Failure};
-use super::inherited::Inherited;
 use super::peer::{Entrance, Peer};
 use super::transport::{Duplex, Transport};
-use super::{ServerError, Shared};
-use crate::config::{Config, Listener};
-use crate::identity::Authenticators;
 use crate::session::Close;
-use socket2::{Domain, Protocol, Socket, Type};
+use crate::types::ReasonCode;
+use arc_swap::ArcSwap;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
-
-/// A socket with its address taken, on which nobody listens yet.
-pub(super) struct Bound {
-    socket: Socket,
-    at: At,
-    pub entrance: Arc<Entrance>,
-}
-
-enum At {
-    Address,
-    Path(PathBuf),
-    /// A path that somebody else made, and takes away.
-    ForeignPath,
-}
 
 /// A socket that takes connections.
 pub(super) struct Open {
-    socket: Kind,
+    pub socket: Kind,
     /// Held for its Drop, which removes the file of a Unix socket.
-    _file: Option<SocketFile>,
-    entrance: Arc<Entrance>,
+    pub _file: Option<SocketFile>,
+    /// The rules for those who come from now on.
+    pub entrance: Arc<ArcSwap<Entrance>>,
 }
 
-enum Kind {
+pub(super) enum Kind {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
-struct SocketFile(PathBuf);
+pub(super) struct SocketFile(pub PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
@@ -57,99 +41,14 @@ impl Drop for SocketFile {
     }
 }
 
-/// Connections that the system keeps until they are accepted.
-const BACKLOG: i32 = 1024;
-
-/// Takes every listener's address, but for one of this machine's own IPv6 address where there is no IPv6.
-pub(super) fn bind(
-    config: &Config,
-    authenticators: &Authenticators,
-    mut inherited: Inherited,
-) -> Result<Vec<Bound>, ServerError> {
-    let mut bound = Vec::new();
-    for listener in &config.listeners {
-        let entrance = Entrance::open(listener, authenticators, config.limits.packet_bytes_max);
-        let entrance = entrance.map_err(ServerError::Listener)?;
-        match bind_one(listener, Arc::new(entrance), &mut inherited) {
-            Ok(one) => bound.push(one),
-            Err(ServerError::Bind { address, source }) if is_without_ipv6(listener, &source) && !bound.is_empty() => {
-                tracing::warn!(%address, "this machine has no IPv6, so that this listener is left out");
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    inherited.close_unused();
-    Ok(bound)
-}
-
-fn bind_one(listener: &Listener, entrance: Arc<Entrance>, inherited: &mut Inherited) -> Result<Bound, ServerError> {
-    let (bound, at) = match (listener.address, &listener.unix) {
-        (Some(address), _) => match inherited.at(address) {
-            Some(socket) => (socket.set_nonblocking(true).map(|()| socket), At::Address),
-            None => (bind_address(address), At::Address),
-        },
-        (None, Some(path)) => match inherited.at_path(path) {
-            Some(socket) => (socket.set_nonblocking(true).map(|()| socket), At::ForeignPath),
-            None => (bind_path(path, listener.unix_mode.as_deref()), At::Path(path.clone())),
-        },
-        (None, None) => (Err(io::ErrorKind::InvalidInput.into()), At::Path(PathBuf::new())),
-    };
-    let socket = bound.map_err(|source| ServerError::Bind { address: listener.to_string(), source })?;
-    Ok(Bound { socket, at, entrance })
-}
-
-fn is_without_ipv6(listener: &Listener, source: &io::Error) -> bool {
-    /// EAFNOSUPPORT on Linux, which has no name in the standard library.
-    const NO_SUCH_FAMILY: i32 = 97;
-    let is_missing = source.kind() == io::ErrorKind::AddrNotAvailable || source.raw_os_error() == Some(NO_SUCH_FAMILY);
-    listener.address.is_some_and(|address| address.is_ipv6() && address.ip().is_loopback()) && is_missing
-}
-
-fn bind_address(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket)
-}
-
-/// A socket's file that nobody listens on any more is replaced; anything else that is there is not.
-fn bind_path(path: &Path, mode: Option<&str>) -> io::Result<Socket> {
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
-    if is_socket {
-        match std::os::unix::net::UnixStream::connect(path) {
-            Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
-            Err(_) => std::fs::remove_file(path)?,
-        }
-    }
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&socket2::SockAddr::unix(path)?)?;
-    if let Some(mode) = mode.and_then(|mode| u32::from_str_radix(mode, 8).ok()) {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-    }
-    Ok(socket)
-}
-
-impl Bound {
-    pub fn listen(self) -> Result<Open, ServerError> {
-        let Self { socket, at, entrance } = self;
-        let file = match &at {
-            At::Address | At::ForeignPath => None,
-            At::Path(path) => Some(SocketFile(path.clone())),
-        };
-        let opened = socket.listen(BACKLOG).and_then(|()| match at {
-            At::Address => TcpListener::from_std(socket.into()).map(Kind::Tcp),
-            At::Path(_) | At::ForeignPath => UnixListener::from_std(socket.into()).map(Kind::Unix),
-        });
-        match opened {
-            Ok(socket) => Ok(Open { socket, _file: file, entrance }),
-            Err(source) => Err(ServerError::Bind { address: entrance.name.clone(), source }),
-        }
-    }
+/// Whether a listener is to end, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    Open,
+    /// With the broker.
+    Shutdown,
+    /// It is not in the configuration any more.
+    Removed,
 }
 
 /// A connection as it was accepted.
@@ -160,10 +59,10 @@ enum Accepted {
 
 impl Open {
     /// Accepts connections until told to stop, then waits for those it has.
-    pub async fn accept(self, shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
-        let Entrance { name, allow_anonymous, tls, websocket, .. } = &*self.entrance;
+    pub async fn accept(self, shared: Arc<Shared>, mut ending: watch::Receiver<Ending>, closed: oneshot::Sender<()>) {
+        let Entrance { name, allow_anonymous, tls, websocket, .. } = &*self.entrance.load_full();
         let (tls, websocket) = (tls.is_some(), websocket.is_some());
-        tracing::info!(address = name, allow_anonymous, tls, websocket, "listening");
+        tracing::info!(address = %name, allow_anonymous, tls, websocket, "listening");
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -176,12 +75,17 @@ impl Open {
                     }
                 },
                 Some(_) = connections.join_next() => {}
-                _ = stopped.changed() => break,
+                _ = ending.changed() => break,
             }
         }
         drop(self);
+        // Nobody listens to it while the broker ends.
+        let _ = closed.send(());
         while !connections.is_empty() {
-            shared.broker.close_all(Close::Shutdown);
+            match *ending.borrow_and_update() {
+                Ending::Removed => shared.broker.close_listener(name, ReasonCode::AdministrativeAction),
+                Ending::Open | Ending::Shutdown => drop(shared.broker.close_all(Close::Shutdown)),
+            }
             // A connection that was just opening may have missed the call.
             let _ = tokio::time::timeout(Duration::from_millis(200), connections.join_next()).await;
         }
@@ -200,18 +104,17 @@ impl Open {
             Accepted::Unix(_) => None,
         };
         let counters = &shared.broker.counters;
-        let is_direct = self.entrance.proxies.is_none();
+        let is_direct = self.entrance.load().proxies.is_none();
         let from = address.map(|address| address.ip());
         if is_direct && !shared.broker.abuse.may_connect(from, counters, shared.clock.now()) {
             return;
         }
         let Some(pass) = shared.admission.admit(address.map(|address| address.ip()), counters) else { return };
-        let place = match self.entrance.room.clone().map(|room| room.try_acquire_owned()) {
-            Some(Err(_)) => return counters.connections_refused_listener.add(1),
-            Some(Ok(place)) => Some(place),
-            None => None,
+        let entrance = self.entrance.load_full();
+        let Some(place) = entrance.room.enter(entrance.connections_max) else {
+            return counters.connections_refused_listener.add(1);
         };
-        let peer = Peer { entrance: self.entrance.clone(), address, certificate: None };
+        let peer = Peer { entrance, address, certificate: None };
         let shared = shared.clone();
         match accepted {
             Accepted::Tcp(stream, _) => {
@@ -235,7 +138,7 @@ impl Open {
 
 /// Does what comes before MQTT, then serves.
 async fn serve<S: Duplex + 'static, P>(shared: Arc<Shared>, stream: S, mut peer: Peer, place: P) {
-    let patience = shared.limits.connect_timeout;
+    let patience = shared.limits.load().connect_timeout;
     // On the heap, and gone once it is over: handshakes are large, and connections are many.
     let shaken = Box::pin(tokio::time::timeout(patience, handshake::shake(&shared, stream, &mut peer))).await;
     match shaken.unwrap_or(Err(Failure::TimedOut)) {

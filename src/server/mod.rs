@@ -1,15 +1,17 @@
 //! Sockets, the connection loop and the order of start and end (floor 4).
 mod admission;
-mod certificate;
+mod binding;
 mod connection;
 mod control;
 mod disk;
+mod doors;
 mod engine;
 mod expiry;
 mod handshake;
 mod inherited;
 mod link;
 mod listeners;
+mod live;
 mod opening;
 mod peer;
 mod proving;
@@ -17,20 +19,21 @@ mod proxy;
 mod reload;
 mod settings;
 mod timers;
-mod tls;
 mod transport;
 mod websocket;
 
 use crate::broker::{AccessRules, Broker};
 use crate::clock::Clock;
-use crate::codec;
 use crate::config::Config;
 use crate::identity::Authenticators;
+use crate::tls::Guard;
 use admission::Admission;
+use arc_swap::ArcSwap;
+use doors::Doors;
 pub use inherited::Inherited;
-use listeners::Bound;
-use reload::Reloadable;
-pub use reload::Reloads;
+use live::Live;
+pub use live::Rereading;
+pub use reload::{Reloadable, Reloads};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
@@ -57,59 +60,74 @@ pub enum ServerError {
 pub(crate) struct Shared {
     pub broker: Arc<Broker>,
     pub clock: Clock,
-    pub decoding: codec::Limits,
-    pub limits: settings::LinkLimits,
+    /// For connections that come from now on.
+    pub limits: ArcSwap<settings::LinkLimits>,
     pub admission: Admission,
     /// TLS handshakes that may run at once.
-    pub handshakes: Semaphore,
+    pub handshakes: ArcSwap<Semaphore>,
+}
+
+/// What the program around the server brings along.
+#[derive(Default)]
+pub struct Surroundings {
+    /// Where settings are read again; `None` keeps them as they are.
+    pub rereading: Option<Rereading>,
+    /// Sockets that are open already.
+    pub inherited: Inherited,
+    /// TLS that is looked after with the listeners' own.
+    pub guards: Vec<Arc<Guard>>,
+    /// What is read again with the server's own files.
+    pub reloadable: Vec<Arc<dyn Reloadable>>,
 }
 
 /// Runs the broker until `shutdown` resolves: then it stops accepting, tells its clients, and returns.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
-    run_with(config, Inherited::default(), shutdown, |_, _, _| {}).await
+    run_with(config, Surroundings::default(), shutdown, |_, _, _| {}).await
 }
 
-/// The same; `inherited` are sockets that are open already, and `ready` is told of the broker once it serves.
+/// The same within a program; `ready` is told of the broker once it serves.
 pub async fn run_with(
     config: Config,
-    inherited: Inherited,
+    surroundings: Surroundings,
     shutdown: impl Future<Output = ()>,
     ready: impl FnOnce(Arc<Broker>, Clock, Arc<Reloads>),
 ) -> Result<(), ServerError> {
     // Bound first, so that a port in use is told before any data is touched; listening once the routes are there.
+    let Surroundings { rereading, inherited, guards, reloadable } = surroundings;
     let clock = Clock::start();
-    let authenticators = Authenticators::load(&config, clock)?;
-    let bound = listeners::bind(&config, &authenticators, inherited)?;
-    let guards = bound.iter().filter_map(|bound| bound.entrance.tls.clone()).collect::<Vec<_>>();
+    let authenticators = Arc::new(Authenticators::load(&config, clock)?);
+    let bound = binding::bind(&config, &authenticators, inherited)?;
     let (broker, engine) = engine::start(&config, clock)?;
     let shared = Arc::new(Shared {
         broker,
         clock,
-        decoding: settings::decoding(&config),
-        limits: settings::link(&config),
+        limits: ArcSwap::from_pointee(settings::link(&config)),
         admission: Admission::new(&config.limits),
-        handshakes: Semaphore::new(config.limits.tls_handshakes_max),
+        handshakes: ArcSwap::from_pointee(Semaphore::new(config.limits.tls_handshakes_max)),
     });
-    let open = bound.into_iter().map(Bound::listen).collect::<Result<Vec<_>, ServerError>>()?;
+    let doors = Doors::open(shared.clone(), authenticators.clone(), bound, guards)?;
+    let live = Arc::new(Live::new(rereading, config, shared.clone(), doors.clone()));
+    let mut files: Vec<Arc<dyn Reloadable>> = vec![Arc::new(AccessRules(shared.broker.clone())), authenticators];
+    files.extend(reloadable);
+    let reloads = Arc::new(Reloads::new(live.clone(), doors.clone(), files, shared.broker.counters.clone()));
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
-    for listener in open {
-        tasks.spawn(listener.accept(shared.clone(), stopped.clone()));
-    }
-    let mut reloadable: Vec<Arc<dyn Reloadable>> =
-        vec![Arc::new(AccessRules(shared.broker.clone())), Arc::new(authenticators)];
-    reloadable.extend(guards.iter().map(|guard| guard.clone() as Arc<dyn Reloadable>));
-    let reloads = Arc::new(Reloads::new(reloadable, shared.broker.counters.clone()));
     tasks.spawn(reloads.clone().run(stopped.clone()));
-    tasks.spawn(expiry::watch(guards, stopped.clone()));
-    tasks.spawn(timers::run(shared.clone(), config.sys.interval_s, stopped));
+    tasks.spawn(expiry::watch(doors.clone(), stopped.clone()));
+    tasks.spawn(timers::run(shared.clone(), live.sys_interval_s(), stopped));
     ready(shared.broker.clone(), clock, reloads);
     shutdown.await;
     tracing::info!("shutting down: clients are told");
     stop.send_replace(true);
-    let grace = Duration::from_millis(config.shutdown_grace_ms);
-    if tokio::time::timeout(grace, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
+    let mut listeners = doors.close();
+    let grace = Duration::from_millis(live.shutdown_grace_ms());
+    let ended = async {
+        while listeners.join_next().await.is_some() {}
+        while tasks.join_next().await.is_some() {}
+    };
+    if tokio::time::timeout(grace, ended).await.is_err() {
         tracing::warn!("some connections did not end within shutdown_grace_ms and were cut");
+        listeners.shutdown().await;
         tasks.shutdown().await;
     }
     engine.stop().await;

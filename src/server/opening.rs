@@ -47,7 +47,7 @@ impl Answer {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Waits for CONNECT and for its session.
     pub(super) async fn open(&mut self) -> Result<Box<Attachment>, Refusal> {
-        let patience = self.shared.limits.connect_timeout;
+        let patience = self.limits.connect_timeout;
         let opened = tokio::time::timeout(patience, async {
             let mut connect = self.read_connect().await?;
             let answer = Answer::to(&connect);
@@ -55,14 +55,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let refuse = |violation| Refusal::Refused(violation, Some(answer));
             let request = self.shared.broker.admit(connect, Arc::new(identity)).map_err(refuse)?;
             self.shared.broker.check_connect_rate(&request, self.shared.clock.now()).map_err(refuse)?;
-            let request = request.via(&self.peer.entrance.name, self.peer.address);
+            let request = request.via(self.peer.entrance.name.clone(), self.peer.address, self.last_write);
             attach(&self.shared, request.authenticated_by(authenticated)).await.map_err(refuse)
         });
         opened.await.unwrap_or(Err(Refusal::TimedOut))
     }
 
     async fn read_connect(&mut self) -> Result<Connect, Refusal> {
-        let limits = self.shared.decoding.clone();
+        let limits = self.limits.decoding.clone();
         let frame = self.read_packet(None, &limits).await?;
         decode_connect(frame, &limits)
     }

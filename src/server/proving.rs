@@ -141,7 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// What the client answers to the challenge.
     async fn read_answer(&mut self, method: &Text, answer: Answer) -> Result<Bytes, Refusal> {
         // Nobody in particular is speaking yet: no more is read than for a CONNECT.
-        let limits = self.shared.decoding.clone();
+        let limits = self.limits.decoding.clone();
         let limits = codec::Limits { packet_bytes_max: limits.connect_bytes_max, ..limits };
         let refuse = |violation| Refusal::Refused(violation, Some(answer));
         let frame = self.read_packet(Some(answer.version), &limits).await?;

@@ -14,6 +14,7 @@ use std::time::Duration;
 /// Limits of the connection loop.
 #[derive(Debug, Clone)]
 pub(crate) struct LinkLimits {
+    pub decoding: codec::Limits,
     pub connect_timeout: Duration,
     /// Bytes written but not taken by the peer above which nothing more is prepared for it.
     pub write_buffer_bytes_max: usize,
@@ -24,13 +25,14 @@ pub(crate) struct LinkLimits {
 pub(super) fn link(config: &Config) -> LinkLimits {
     let limits = &config.limits;
     LinkLimits {
+        decoding: decoding(config),
         connect_timeout: Duration::from_millis(limits.connect_timeout_ms),
         write_buffer_bytes_max: limits.write_buffer_bytes_max,
         write_stall_timeout: Duration::from_millis(limits.write_stall_timeout_ms),
     }
 }
 
-pub(super) fn decoding(config: &Config) -> codec::Limits {
+fn decoding(config: &Config) -> codec::Limits {
     let limits = &config.limits;
     codec::Limits {
         packet_bytes_max: limits.packet_bytes_max,

@@ -13,10 +13,16 @@ const DROP_LOG: Duration = Duration::from_secs(60);
 /// How often the memory of the process is looked at.
 const MEMORY_LOOK: Duration = Duration::from_millis(100);
 
-/// Runs until told to stop. `sys_interval_s` of 0 publishes no `$SYS`.
-pub(super) async fn run(shared: Arc<Shared>, sys_interval_s: u64, mut stopped: watch::Receiver<bool>) {
+/// Runs until told to stop. `sys_interval_s` of 0 publishes no `$SYS`; it may change.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    mut sys_interval_s: watch::Receiver<u64>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let (broker, clock) = (&shared.broker, &shared.clock);
-    let mut sys = interval(Duration::from_secs(sys_interval_s.max(1)));
+    let every = |seconds: u64| interval(Duration::from_secs(seconds.max(1)));
+    let mut seconds = *sys_interval_s.borrow_and_update();
+    let mut sys = every(seconds);
     let mut drop_log = interval_at(Instant::now() + DROP_LOG, DROP_LOG);
     drop_log.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut memory = interval(MEMORY_LOOK);
@@ -30,7 +36,11 @@ pub(super) async fn run(shared: Arc<Shared>, sys_interval_s: u64, mut stopped: w
             () = sleep(until_next) => {}
             () = poll_fn(|context| broker.poll_earlier_timeout(context)) => {}
             () = poll_fn(|context| broker.counters.drops.poll_lost(context)) => broker.publish_dead_letters(clock.now()),
-            _ = sys.tick(), if sys_interval_s > 0 => broker.publish_sys(surroundings(&shared), clock.now()),
+            Ok(()) = sys_interval_s.changed() => {
+                seconds = *sys_interval_s.borrow_and_update();
+                sys = every(seconds);
+            }
+            _ = sys.tick(), if seconds > 0 => broker.publish_sys(surroundings(&shared), clock.now()),
             _ = drop_log.tick() => log_drops(broker),
             _ = memory.tick() => broker.note_memory(crate::machine::resident_bytes().unwrap_or(0)),
             _ = stopped.changed() => break,

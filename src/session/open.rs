@@ -65,7 +65,7 @@ impl Session {
         let is_resumed = saved.is_some();
         let mut state = match saved {
             // [MQTT-3.1.2-5]
-            Some(parked) => parked.into_state(),
+            Some(parked) => State { limits: limits.clone(), ..parked.into_state() },
             // [MQTT-3.1.2-6]
             None => State::new(client_id, limits.clone(), expiry_s, features.has_shelf),
         };

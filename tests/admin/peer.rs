@@ -3,7 +3,7 @@ use crate::common::broker::Broker;
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 use vowmq::codec::{self, ForwardProperties};
 use vowmq::packet::{
@@ -31,13 +31,22 @@ pub fn text(text: &str) -> Text {
 impl Peer {
     /// Connects with a session that is kept.
     pub fn connect(broker: &Broker, client_id: &str) -> Self {
-        let (peer, connack) = Self::ask_to_connect(broker, client_id);
+        Self::connect_at(broker.address, client_id)
+    }
+
+    /// The same, through another listener.
+    pub fn connect_at(address: SocketAddr, client_id: &str) -> Self {
+        let (peer, connack) = Self::ask_to_connect_at(address, client_id);
         assert_eq!(connack.code, ReasonCode::Success);
         peer
     }
 
     pub fn ask_to_connect(broker: &Broker, client_id: &str) -> (Self, ConnAck) {
-        let (mut peer, version) = (Self::open(broker), Version::V5);
+        Self::ask_to_connect_at(broker.address, client_id)
+    }
+
+    pub fn ask_to_connect_at(address: SocketAddr, client_id: &str) -> (Self, ConnAck) {
+        let (mut peer, version) = (Self::open(address), Version::V5);
         let properties = ConnectProperties { session_expiry_s: Some(3600), ..ConnectProperties::default() };
         peer.send(&Packet::Connect(Box::new(Connect {
             version,
@@ -55,8 +64,8 @@ impl Peer {
         }
     }
 
-    fn open(broker: &Broker) -> Self {
-        let stream = TcpStream::connect(broker.address).unwrap();
+    fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self { stream, input: BytesMut::new(), version: Version::V5 }
     }

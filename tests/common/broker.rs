@@ -45,14 +45,15 @@ impl Broker {
         let directory = tempfile::tempdir().expect("a temporary directory for the broker");
         let port = free_port();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let data = directory.path().join("data");
-        // What belongs to no table has to stand before the first.
-        let (top, tables) = extra_toml.split_at(extra_toml.find('[').unwrap_or(extra_toml.len()));
-        let listener = format!("[[listener]]\naddress = \"{address}\"\nallow_anonymous = true\n");
-        let text = format!("data_dir = \"{}\"\n{top}\n{listener}\n{tables}\n", data.display());
-        fs::write(directory.path().join("vowmq.toml"), text).expect("the broker's configuration can be written");
+        configure(&directory, address, extra_toml);
         let process = spawn(&directory);
         Broker { address, port, process, directory }
+    }
+
+    /// Writes other settings in place of those it was started with; it does not know of them until it looks.
+    #[allow(dead_code, reason = "not every test that starts a broker changes its settings")]
+    pub fn configure(&self, extra_toml: &str) {
+        configure(&self.directory, self.address, extra_toml);
     }
 
     /// Ends the process as a power cut would, without a word to it.
@@ -151,6 +152,18 @@ impl Drop for Broker {
             }
         }
     }
+}
+
+fn configure(directory: &TempDir, address: SocketAddr, extra_toml: &str) {
+    let data = directory.path().join("data");
+    // What belongs to no table has to stand before the first.
+    let (top, tables) = extra_toml.split_at(extra_toml.find('[').unwrap_or(extra_toml.len()));
+    let listener = format!("[[listener]]\naddress = \"{address}\"\nallow_anonymous = true\n");
+    let text = format!("data_dir = \"{}\"\n{top}\n{listener}\n{tables}\n", data.display());
+    // Put in place at once, so that the broker never sees half of it.
+    let draft = directory.path().join("vowmq.toml.draft");
+    fs::write(&draft, text).expect("the broker's configuration can be written");
+    fs::rename(&draft, directory.path().join("vowmq.toml")).expect("the broker's configuration can be replaced");
 }
 
 fn spawn(directory: &TempDir) -> Child {

@@ -33,6 +33,7 @@ fn not_ours() -> Problem {
 /// What became of one thing.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(super) struct Reloaded {
+    /// A setting that changed, with both values; a listener; or a kind of files.
     pub name: String,
     pub changed: bool,
     /// Why what was there before stays in force.
@@ -40,7 +41,7 @@ pub(super) struct Reloaded {
     pub error: Option<String>,
 }
 
-/// Loads certificates, users, rules and tokens anew; what cannot be loaded stays as it was
+/// Reads settings, listeners, certificates, users, rules and tokens again; what cannot be taken stays as it was
 #[utoipa::path(post, path = "/api/v1/reload", tag = "operations", responses((status = 200, body = Vec<Reloaded>)))]
 pub(super) async fn reload(Ready(desk): Ready) -> Result<Json<Vec<Reloaded>>, Problem> {
     let reload = desk.reload.clone();

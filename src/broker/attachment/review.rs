@@ -50,7 +50,7 @@ impl Attachment {
         counters.drops.note_each([(DENIED, &self.slot.client_id)].into_iter(), topic);
         let is_untold = publication.qos == PublishQoS::AtMostOnce && !self.version().is_v5();
         // [MQTT-3.3.5-2] (3.1.1); of the other levels the session takes care.
-        if is_untold && self.broker.limits.denied_311 == Denied311::Disconnect {
+        if is_untold && self.broker.limits.load().denied_311 == Denied311::Disconnect {
             self.desk.tools().turn.close(Close::Refused(ReasonCode::NotAuthorized));
         }
         ReasonCode::NotAuthorized

@@ -71,7 +71,7 @@ impl Attachment {
 
     // [MQTT-3.3.1-9], [MQTT-3.3.1-10], [MQTT-3.3.1-11]
     fn wants_retained(&self, handling: RetainHandling, is_new: bool) -> bool {
-        self.broker.features.retain
+        self.broker.features.load().retain
             && match handling {
                 RetainHandling::Always => true,
                 RetainHandling::IfNew => is_new,

@@ -4,7 +4,7 @@ use super::routes::{CachedRoute, CachedTarget};
 use super::{Publisher, cost_bytes};
 use crate::broker::{Broker, Slot, SlotHandle};
 use crate::routing::{Group, MemberState};
-use crate::session::Released;
+use crate::session::{Limits, Released};
 use crate::types::{Message, QoS, SessionKey, TopicFilter};
 use std::sync::Arc;
 
@@ -46,8 +46,9 @@ impl Publisher {
         cost: Cost,
     ) -> Option<CachedTarget> {
         self.choice = self.choice.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        let limits = broker.limits.load();
         let state = |handle: &SlotHandle| {
-            let has_no_room = cost.qos != QoS::AtMostOnce && self.is_full(broker, &handle.0, cost);
+            let has_no_room = cost.qos != QoS::AtMostOnce && self.is_full(broker, &limits, &handle.0, cost);
             if has_no_room { MemberState::Gone } else { member_state(&handle.0) }
         };
         let member = group.pick(broker.shared_strategy, self.choice >> 33, exclude, state)?;
@@ -60,11 +61,11 @@ impl Publisher {
         })
     }
 
-    fn is_full(&self, broker: &Broker, slot: &Slot, cost: Cost) -> bool {
+    fn is_full(&self, broker: &Broker, limits: &Limits, slot: &Slot, cost: Cost) -> bool {
         let nothing = Released::default();
         let peer = self.by_key.get(&slot.key).and_then(|peer| self.peers.get(*peer));
         let reserved = peer.map_or(&nothing, |peer| &peer.reserved);
-        fullness(broker, slot, reserved, cost.rule, cost.bytes).is_some()
+        fullness(broker, limits, slot, reserved, cost.rule, cost.bytes).is_some()
     }
 }
 

@@ -3,7 +3,7 @@
 use super::routes::CachedTarget;
 use super::{Publisher, cost_bytes};
 use crate::broker::{Broker, Slot};
-use crate::session::{DropReason, OnFull, Released, Room};
+use crate::session::{DropReason, Limits, OnFull, Released, Room};
 use crate::types::{Message, QoS};
 use std::sync::Arc;
 
@@ -95,12 +95,13 @@ impl Publisher {
             return plan;
         }
         let bytes = cost_bytes(message);
+        let limits = broker.limits.load();
         for (place, target) in targets.enumerate() {
             let Some(peer) = self.peers.get(target.peer).filter(|_| target.qos != QoS::AtMostOnce) else { continue };
             if peer.slot.is_durable {
                 plan.target_bytes += record_bytes(target);
             }
-            plan.note(place, &peer.slot, fullness(broker, &peer.slot, &peer.reserved, rule, bytes));
+            plan.note(place, &peer.slot, fullness(broker, &limits, &peer.slot, &peer.reserved, rule, bytes));
         }
         plan
     }
@@ -116,15 +117,21 @@ fn record_bytes(target: &CachedTarget) -> u64 {
 
 /// Why a session's queue does not take one more message, if so. `reserved` is what this turn took of it already.
 /// Publishers reserve batch by batch, so that the limits hold to within one read batch of each publisher.
-pub(super) fn fullness(broker: &Broker, slot: &Slot, reserved: &Released, rule: u8, bytes: u64) -> Option<Full> {
-    if let Some(limits) = broker.queue.rule(rule) {
+pub(super) fn fullness(
+    broker: &Broker,
+    limits: &Limits,
+    slot: &Slot,
+    reserved: &Released,
+    rule: u8,
+    bytes: u64,
+) -> Option<Full> {
+    if let Some(rule_limits) = broker.queue.rule(rule) {
         let (held, more) = (slot.allowance.held(rule), reserved.by_rule.of(rule));
         let held = Room { messages: held.messages + more.messages, bytes: held.bytes + more.bytes };
-        if !limits.has_room(held, Room { messages: 1, bytes }) {
-            return Some(Full { reason: DropReason::FilterFull, on_full: limits.on_full });
+        if !rule_limits.has_room(held, Room { messages: 1, bytes }) {
+            return Some(Full { reason: DropReason::FilterFull, on_full: rule_limits.on_full });
         }
     }
-    let limits = &broker.limits;
     // The session itself makes room.
     if limits.on_full == OnFull::DropOldest {
         return None;

@@ -44,6 +44,7 @@ impl Broker {
     /// Publishes every counter, size and average below `$SYS/broker/`.
     pub fn publish_sys(&self, around: Surroundings, now: Now) {
         let values = self.sys_values(&around, &mut self.history.lock(), now);
+        let retain = self.features.load().retain;
         self.in_house(|broker, house, batch| {
             for (name, value) in values {
                 let topic =
@@ -52,7 +53,7 @@ impl Broker {
                     topic,
                     payload: Bytes::from(value),
                     qos: QoS::AtMostOnce,
-                    retain: broker.features.retain,
+                    retain,
                     forward: Bytes::new(),
                     expires_at: None,
                 };

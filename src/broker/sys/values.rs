@@ -86,7 +86,7 @@ impl Broker {
         let (retained, retained_bytes) = self.retained.size();
         let (lag, commits) = (self.lag(), &self.counters.commits);
         let (commit, wait) = (commits.commit_us.distribution(), commits.wait_us.distribution());
-        let durability = self.features.durability.unwrap_or(if self.is_durable() { "fsync" } else { "memory" });
+        let durability = self.features.load().durability.unwrap_or(if self.is_durable() { "fsync" } else { "memory" });
         let numbers = [
             ("uptime_s", around.started.millis_until(now) / 1000),
             ("sessions/count", census.sessions),

@@ -1,18 +1,23 @@
 //! Where messages go: traces that an operator asks for, one for each who follows.
 //!
 //! Off, it costs one relaxed load where something could be noted. On, every step that a trace wants takes a lock; each
-//! trace keeps a bounded ring of steps, so that one who does not read misses some, and is told how many.
+//! trace keeps a bounded ring of steps, so that one who does not read misses some, and is told how many. Spans are made
+//! of the same steps.
 mod follow;
+mod parent;
 mod ring;
+mod spans;
+mod underway;
 mod wanted;
 
 pub use ring::{Event, Steps, Trace};
+pub use spans::{Sink, Span, SpanKind, Spans};
 pub use wanted::Wanted;
 
 use crate::types::{ClientId, Message, PacketId, QoS, ReasonCode, SessionKey};
 use parking_lot::RwLock;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Traces at once.
 const TRACES_MAX: usize = 8;
@@ -22,6 +27,8 @@ pub struct Tracer {
     is_on: AtomicBool,
     /// Users: operators (to begin and end one), whoever notes a step while one is on (to read). Held for that step.
     traces: RwLock<Vec<Arc<Trace>>>,
+    /// Once they are set, every message is looked at.
+    spans: OnceLock<Spans>,
 }
 
 /// What happens to a message, or to a client.
@@ -85,6 +92,17 @@ impl Tracer {
         self.is_on.load(Ordering::Relaxed)
     }
 
+    /// Makes spans from now on, until the process ends.
+    pub fn span(&self, spans: Spans) {
+        // The first ones stand: there is one who gathers them.
+        let _ = self.spans.set(spans);
+        self.is_on.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn spans(&self) -> Option<&Spans> {
+        self.spans.get()
+    }
+
     /// Begins a trace; `None` if there are too many already.
     pub fn follow(self: &Arc<Self>, wanted: Wanted, with_payloads: bool) -> Option<Following> {
         let mut traces = self.traces.write();
@@ -102,6 +120,9 @@ impl Tracer {
         for trace in self.traces.read().iter() {
             trace.note(None, client_id, message, step);
         }
+        if let Some(spans) = self.spans() {
+            spans.note(None, client_id, message, step);
+        }
     }
 
     /// Notes a step that later steps of the same exchange refer to by its Packet Identifier.
@@ -109,12 +130,18 @@ impl Tracer {
         for trace in self.traces.read().iter() {
             trace.note(Some(session), client_id, message, step);
         }
+        if let Some(spans) = self.spans() {
+            spans.note(Some(session), client_id, message, step);
+        }
     }
 
     /// Notes that a packet named an exchange, if a trace knows of it.
     pub(super) fn note_packet(&self, session: SessionKey, client_id: &ClientId, step: Waypoint) {
         for trace in self.traces.read().iter() {
             trace.note_packet(session, client_id, step);
+        }
+        if let Some(spans) = self.spans() {
+            spans.note_packet(session, step);
         }
     }
 
@@ -130,6 +157,6 @@ impl Drop for Following {
     fn drop(&mut self) {
         let mut traces = self.tracer.traces.write();
         traces.retain(|trace| !Arc::ptr_eq(trace, &self.trace));
-        self.tracer.is_on.store(!traces.is_empty(), Ordering::Relaxed);
+        self.tracer.is_on.store(!traces.is_empty() || self.tracer.spans().is_some(), Ordering::Relaxed);
     }
 }

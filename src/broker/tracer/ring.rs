@@ -170,7 +170,7 @@ impl Ring {
     }
 }
 
-fn fingerprint(message: &Message) -> u64 {
+pub(super) fn fingerprint(message: &Message) -> u64 {
     let mut hasher = DefaultHasher::new();
     (message.topic.as_bytes(), &message.forward, &message.payload).hash(&mut hasher);
     hasher.finish()

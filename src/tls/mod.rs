@@ -1,6 +1,7 @@
-//! TLS of one listener: made from its files, made anew when they change, without touching connections that are there.
-use super::certificate;
-use super::reload::Reloadable;
+//! TLS of one listener: made from its files, made anew when they change, without touching connections that are there
+//! (floor 3, for MQTT and operators alike).
+mod certificate;
+
 use crate::config::{ClientCertificate, Pair, Tls, TlsVersion};
 use crate::types::Text;
 use arc_swap::ArcSwap;
@@ -18,7 +19,8 @@ use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection, crypto};
 
 /// The TLS of one listener.
-pub(super) struct Guard {
+pub struct Guard {
+    place: Place,
     settings: Tls,
     current: ArcSwap<Made>,
 }
@@ -31,14 +33,44 @@ struct Made {
     expires_at_s: Option<i64>,
 }
 
+/// Whose TLS it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// `[listener.tls]`: MQTT, and HTTP for WebSocket.
+    Listener,
+    /// `[admin.tls]`.
+    Admin,
+}
+
+impl Place {
+    fn key(self) -> &'static str {
+        match self {
+            Self::Listener => "listener.tls",
+            Self::Admin => "admin.tls",
+        }
+    }
+
+    fn protocols(self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Listener => vec![MQTT.to_vec(), HTTP.to_vec()],
+            Self::Admin => vec![HTTP.to_vec()],
+        }
+    }
+
+    /// A file that cannot be used: what, and what to do.
+    fn told(self, key: &str, file: &Path, what: &dyn std::fmt::Display) -> String {
+        format!("{}.{key}: {}: {what}; name a PEM file that can be read", self.key(), file.display())
+    }
+}
+
 /// What the client and server agree to speak over TLS.
 const MQTT: &[u8] = b"mqtt";
 const HTTP: &[u8] = b"http/1.1";
 
 impl Guard {
-    pub fn open(settings: &Tls) -> Result<Self, String> {
-        let current = ArcSwap::from_pointee(make(settings)?);
-        Ok(Self { settings: settings.clone(), current })
+    pub fn open(settings: &Tls, place: Place) -> Result<Self, String> {
+        let current = ArcSwap::from_pointee(make(settings, place)?);
+        Ok(Self { place, settings: settings.clone(), current })
     }
 
     pub fn acceptor(&self) -> TlsAcceptor {
@@ -60,19 +92,21 @@ impl Guard {
     pub fn needs_name(&self) -> bool {
         self.settings.client_certificate == ClientCertificate::Required
     }
-}
 
-impl Reloadable for Guard {
-    fn name(&self) -> String {
+    /// What it is, for the log.
+    pub fn name(&self) -> String {
         format!("certificate {}", self.settings.certificate.display())
     }
 
-    fn files(&self) -> Vec<PathBuf> {
+    /// Every file whose change asks for a reload.
+    pub fn files(&self) -> Vec<PathBuf> {
         files(&self.settings)
     }
 
-    fn reload(&self) -> Result<bool, String> {
-        let made = make(&self.settings)?;
+    /// Reads all files again: either all is good and in force for the next handshake (true: something has changed), or
+    /// all stays as it was.
+    pub fn reload(&self) -> Result<bool, String> {
+        let made = make(&self.settings, self.place)?;
         let is_changed = made.digest != self.current.load().digest;
         if is_changed {
             self.current.store(Arc::new(made));
@@ -94,13 +128,13 @@ fn digest(settings: &Tls) -> [u8; 32] {
     all.finalize().into()
 }
 
-fn make(settings: &Tls) -> Result<Made, String> {
+fn make(settings: &Tls, place: Place) -> Result<Made, String> {
     // Before anything is read: a change in between is noticed the next time.
     let digest = digest(settings);
     let provider = Arc::new(crypto::ring::default_provider());
     let first = Pair { certificate: settings.certificate.clone(), key: settings.key.clone() };
     let pairs = std::iter::once(&first).chain(&settings.certificates);
-    let keys = pairs.map(|pair| load(pair, &provider)).collect::<Result<Vec<_>, _>>()?;
+    let keys = pairs.map(|pair| load(pair, &provider, place)).collect::<Result<Vec<_>, _>>()?;
     let expires_at_s = keys.iter().filter_map(|named| certificate::expires_at_s(named.key.cert.first()?)).min();
     let versions = match settings.version_min {
         TlsVersion::V12 => &[&TLS13, &TLS12][..],
@@ -108,34 +142,29 @@ fn make(settings: &Tls) -> Result<Made, String> {
     };
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(versions)
-        .map_err(|error| format!("listener.tls: {error}"))?;
+        .map_err(|error| format!("{}: {error}", place.key()))?;
     let builder = match settings.client_certificate {
         ClientCertificate::Off => builder.with_no_client_auth(),
-        wanted => builder.with_client_cert_verifier(verifier(settings, wanted, &provider)?),
+        wanted => builder.with_client_cert_verifier(verifier(settings, wanted, &provider, place)?),
     };
     let mut config = builder.with_cert_resolver(Arc::new(Chooser { keys }));
-    config.alpn_protocols = vec![MQTT.to_vec(), HTTP.to_vec()];
+    config.alpn_protocols = place.protocols();
     Ok(Made { config: Arc::new(config), digest, expires_at_s })
 }
 
-/// A file that cannot be used: what, and what to do.
-fn told(key: &str, file: &Path, what: &dyn std::fmt::Display) -> String {
-    format!("listener.tls.{key}: {}: {what}; name a PEM file that can be read", file.display())
-}
-
-fn load(pair: &Pair, provider: &CryptoProvider) -> Result<Named, String> {
+fn load(pair: &Pair, provider: &CryptoProvider, place: Place) -> Result<Named, String> {
     let file = &pair.certificate;
     let chain = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let chain = chain.map_err(|error| told("certificate", file, &error))?;
+    let chain = chain.map_err(|error| place.told("certificate", file, &error))?;
     let Some(own) = chain.first() else {
-        return Err(told("certificate", file, &"there is no certificate in it"));
+        return Err(place.told("certificate", file, &"there is no certificate in it"));
     };
     let names = certificate::dns_names(own);
-    let key = PrivateKeyDer::from_pem_file(&pair.key).map_err(|error| told("key", &pair.key, &error))?;
-    let key = provider.key_provider.load_private_key(key).map_err(|error| told("key", &pair.key, &error))?;
+    let key = PrivateKeyDer::from_pem_file(&pair.key).map_err(|error| place.told("key", &pair.key, &error))?;
+    let key = provider.key_provider.load_private_key(key).map_err(|error| place.told("key", &pair.key, &error))?;
     let key = CertifiedKey::new(chain, key);
     match key.keys_match() {
-        Err(error) => Err(told("key", &pair.key, &format!("it is not the key of {}: {error}", file.display()))),
+        Err(error) => Err(place.told("key", &pair.key, &format!("it is not the key of {}: {error}", file.display()))),
         Ok(()) => Ok(Named { names, key: Arc::new(key) }),
     }
 }
@@ -144,24 +173,25 @@ fn verifier(
     settings: &Tls,
     wanted: ClientCertificate,
     provider: &Arc<CryptoProvider>,
+    place: Place,
 ) -> Result<Arc<dyn ClientCertVerifier>, String> {
     let mut roots = RootCertStore::empty();
-    let file = settings.client_ca.as_deref().ok_or("listener.tls.client_ca: missing")?;
+    let file = settings.client_ca.as_deref().ok_or_else(|| format!("{}.client_ca: missing", place.key()))?;
     let certificates = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    for root in certificates.map_err(|error| told("client_ca", file, &error))? {
-        roots.add(root).map_err(|error| told("client_ca", file, &error))?;
+    for root in certificates.map_err(|error| place.told("client_ca", file, &error))? {
+        roots.add(root).map_err(|error| place.told("client_ca", file, &error))?;
     }
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
     if let Some(file) = &settings.crl {
         let lists = CertificateRevocationListDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-        let lists = lists.map_err(|error| told("crl", file, &error))?;
+        let lists = lists.map_err(|error| place.told("crl", file, &error))?;
         // Certificates between a client's and the root may have lists of their own, which nobody has given.
         builder = builder.with_crls(lists).only_check_end_entity_revocation();
     }
     if wanted == ClientCertificate::Optional {
         builder = builder.allow_unauthenticated();
     }
-    builder.build().map_err(|error| told("client_ca", file, &error))
+    builder.build().map_err(|error| place.told("client_ca", file, &error))
 }
 
 #[derive(Debug)]
