@@ -4,6 +4,7 @@
 //! told "not ready" rather than nothing; [`Opened::begin`] hands over the broker once it serves.
 mod api;
 mod credentials;
+mod dashboard;
 mod guard;
 mod health;
 mod listener;
