@@ -11,6 +11,7 @@ mod operations;
 mod operator;
 mod retained;
 mod sessions;
+mod settings;
 mod status;
 mod subscriptions;
 mod trace;
@@ -82,6 +83,7 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .routes(routes!(groups::list_receivers))
         .routes(routes!(retained::list_retained))
         .routes(routes!(operator::show_operator))
+        .routes(routes!(settings::list_settings))
         .routes(routes!(operations::show_log_level))
         .routes(routes!(drain::show_drain))
         .routes(routes!(bans::list_bans))
