@@ -33,7 +33,8 @@ fn the_page_and_its_parts_are_served_to_anybody_and_strictly() {
 #[test]
 fn nothing_but_the_dashboards_files_is_given_away() {
     let broker = start("");
-    for path in ["/assets/../mod.rs", "/assets/%2e%2e/mod.rs", "/assets/..%2fmod.rs", "/assets//etc/passwd", "/assets/"] {
+    for path in ["/assets/../mod.rs", "/assets/%2e%2e/mod.rs", "/assets/..%2fmod.rs", "/assets//etc/passwd", "/assets/"]
+    {
         assert_eq!(request(&broker, "GET", path, &[], "").0, 404, "{path}");
     }
 }

@@ -85,9 +85,9 @@ fn machines(broker: &Broker) -> Vec<Peer> {
 /// A press that never says it has its message, a saw that never completes, and a feeder that never releases its own.
 fn stuck(broker: &Broker) -> [Peer; 4] {
     let mut press = Peer::connect(broker, "press-7");
-    press.subscribe("plant/press/7/#", QoS::ExactlyOnce);
+    press.subscribe("plant/press/7/recipe", QoS::ExactlyOnce);
     let mut saw = Peer::connect(broker, "saw-3");
-    saw.subscribe("plant/saw/3/#", QoS::ExactlyOnce);
+    saw.subscribe("plant/saw/3/recipe", QoS::ExactlyOnce);
     let mut control = Peer::connect(broker, "control");
     for (number, topic) in [(21, "plant/press/7/recipe"), (22, "plant/saw/3/recipe")] {
         control.publish(topic, PublishQoS::ExactlyOnce(id(number)), "{\"recipe\":\"oak\",\"depth_mm\":12}", &[]);
@@ -109,9 +109,7 @@ fn leave_with_a_full_queue(broker: &Broker) {
     let mut archive = Peer::connect(broker, "archive");
     archive.subscribe("readings/#", QoS::AtLeastOnce);
     drop(archive);
-    eventually("archive is away", || {
-        (read(broker, "/api/v1/sessions/archive")["connected"] == false).then_some(())
-    });
+    eventually("archive is away", || (read(broker, "/api/v1/sessions/archive")["connected"] == false).then_some(()));
     let mut sensor = Peer::connect(broker, "sensor");
     for reading in 0..45 {
         sensor.publish_qos1("readings/hall", &format!("{{\"celsius\":{reading}}}"));

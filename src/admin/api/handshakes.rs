@@ -70,10 +70,7 @@ pub(super) struct Handshakes {
 
 /// QoS 1 and 2 exchanges under way, the oldest first; a page looks at 1000 sessions, and gives the oldest of theirs
 #[utoipa::path(get, path = "/api/v1/handshakes", tag = "sessions", params(Asks), responses((status = 200, body = Handshakes), (status = 400, body = Problem)))]
-pub(super) async fn list_handshakes(
-    Ready(desk): Ready,
-    Asked(asks): Asked<Asks>,
-) -> Result<Json<Handshakes>, Problem> {
+pub(super) async fn list_handshakes(Ready(desk): Ready, Asked(asks): Asked<Asks>) -> Result<Json<Handshakes>, Problem> {
     let limit = limit(asks.limit)?;
     let after: Option<String> = place(asks.cursor.as_deref())?;
     let after = after.map(|name| client_id(&name)).transpose()?.map(|name| (Reverse(0), name));
