@@ -57,6 +57,7 @@ export function open(_place, signal) {
     chart({ title: "Queued deliveries", wording: count, signal,
       series: [["queued", "queued_messages"], ["exchanges under way", "handshakes"]] }),
   ];
+  let sinceStart;
   const showSample = (sample) => {
     if (sample === null) return;
     tiles.connections.show(count(sample.connections));
@@ -65,11 +66,12 @@ export function open(_place, signal) {
     tiles.sent.show(`${rate(sample.deliveries_sent_per_s)}/s`, `${bytes(sample.bytes_sent_per_s)}/s`);
     tiles.queue.show(count(sample.queued_messages), bytes(sample.queued_bytes));
     tiles.handshakes.show(count(sample.handshakes), "QoS 1 and 2, both ways");
-    const commit = samples.findLast((past) => past.commit_us_p99 !== undefined);
-    tiles.commit.show(micros(commit?.commit_us_p99), `${rate(sample.commits_per_s)} commits/s`);
+    const recent = samples.findLast((past) => past.commit_us_p99 !== undefined)?.commit_us_p99;
+    tiles.commit.show(micros(recent ?? sinceStart), `${rate(sample.commits_per_s)} commits/s`);
     for (const { show } of charts) show(samples);
   };
   const showStatus = (status) => {
+    sinceStart = status.commit_us_p99;
     tiles.dropped.show(count(status.deliveries_dropped), "since the start");
     const why = status.reasons.map((reason) => HINDRANCES[reason] ?? reason).join("; ");
     const kind = status.ready ? "good" : "warn";

@@ -1,5 +1,5 @@
 // One session: who the client is, and where each of its messages stands.
-import { h, facts, panel, refill, tag, told, empty } from "../parts/element.js";
+import { h, facts, panel, refill, tag, told } from "../parts/element.js";
 import { every } from "../parts/clock.js";
 import { link } from "../parts/place.js";
 import { table } from "../parts/table.js";
@@ -86,6 +86,7 @@ export function open(place, signal) {
     try {
       const detail = await read(path, { limit: DELIVERIES }, signal);
       refill(trouble);
+      held.hidden = false;
       refill(who, about(detail));
       refill(way, progress(detail));
       deliveries.show(detail.deliveries);
@@ -95,7 +96,7 @@ export function open(place, signal) {
     } catch (problem) {
       if (signal.aborted) return;
       refill(trouble, told(problem));
-      if (problem.status === 404) deliveries.box.replaceChildren(empty("The session has ended."));
+      if (problem.status === 404) held.hidden = true;
     }
   };
   const kick = h("button", { type: "button", disabled: true, on: { click: () => steer(
@@ -109,16 +110,17 @@ export function open(place, signal) {
       () => ask("DELETE", path), "The session was deleted.");
     if (done) location.hash = link("clients");
   } } }, "Delete session");
+  const held = h("div", {},
+    panel("Client", who),
+    panel("Where its messages stand", way),
+    panel("Deliveries not finished, in order", deliveries.box, more),
+    panel("Subscriptions", subscriptions.box));
   every(REFRESH_MS, signal, refresh);
   const body = h("div", {},
     h("p", {}, h("a", { href: link("clients") }, "← Clients & sessions")),
     h("div", { class: "head" }, heading,
       h("div", { class: "bar" }, h("a", { href: link("trace", [], { client_id: name }) }, "Trace this client"),
         maySteer() && kick, maySteer() && remove)),
-    trouble,
-    panel("Client", who),
-    panel("Where its messages stand", way),
-    panel("Deliveries not finished, in order", deliveries.box, more),
-    panel("Subscriptions", subscriptions.box));
+    trouble, held);
   return { title: name, body };
 }
