@@ -63,11 +63,13 @@ pub async fn run(
             Err(error) => tracing::error!(%error, "no spans are sent"),
         }
         let Some(admin) = &admin else { return };
+        let told = reloads.clone();
+        let settings = Arc::new(move || told.settings());
         let reload = Arc::new(move || {
             let all = reloads.reload_all().into_iter();
             all.map(|(name, result)| Reloaded { name, result }).collect()
         });
-        admin.begin(Desk { broker, clock, data_dir, log_level, is_stopping, reload });
+        admin.begin(Desk { broker, clock, data_dir, log_level, is_stopping, settings, reload });
     });
     let served = served.await;
     watchdog.shutdown().await;

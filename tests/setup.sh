@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the MQTT clients the tests use: mosquitto with its tools, paho-mqtt and aiomqtt (Python), mqtt (Node), and a
-# Prometheus exporter.
+# Installs the MQTT clients the tests use: mosquitto with its tools, paho-mqtt and aiomqtt (Python), mqtt (Node), a Prometheus
+# exporter, and what drives and judges the dashboard in Chromium.
 # Quick when all is there already; only what misses is fetched.
 set -euo pipefail
 cd "$(dirname "$0")/.."

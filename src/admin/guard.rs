@@ -29,6 +29,7 @@ pub(super) enum Needs {
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; font-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
 
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// A reverse proxy says that the request is not from this machine itself.
 const PROXIED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
@@ -59,8 +60,10 @@ fn refusal(shared: &Shared, headers: &HeaderMap, uri: &Uri) -> Option<Problem> {
         let detail = "this name is not known here; add it to admin.hosts if it is meant";
         return Some(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail));
     }
-    let is_foreign_site =
-        headers.get(SEC_FETCH_SITE).is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"));
+    // A link from elsewhere to the dashboard's page is followed: it holds nothing, and acts on nothing.
+    let is_link = uri.path() == "/" && headers.get(SEC_FETCH_MODE).is_some_and(|mode| mode.as_bytes() == b"navigate");
+    let is_foreign_site = !is_link
+        && headers.get(SEC_FETCH_SITE).is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"));
     let is_foreign_origin = headers.get(header::ORIGIN).is_some_and(|origin| {
         let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
         origin.is_none_or(|(_, authority)| !authority.eq_ignore_ascii_case(&host))

@@ -4,6 +4,7 @@
 //! told "not ready" rather than nothing; [`Opened::begin`] hands over the broker once it serves.
 mod api;
 mod credentials;
+mod dashboard;
 mod guard;
 mod health;
 mod listener;
@@ -15,7 +16,7 @@ pub use listener::Opened;
 
 use crate::broker::Broker;
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, InForce};
 use crate::tls::{Guard, Place};
 use credentials::CredentialsError;
 use std::net::SocketAddr;
@@ -40,6 +41,8 @@ pub struct Desk {
     pub log_level: Option<Arc<dyn LogLevel>>,
     /// Set when the broker begins to end.
     pub is_stopping: Arc<AtomicBool>,
+    /// The settings in force. May wait for the disk.
+    pub settings: Arc<dyn Fn() -> Vec<InForce> + Send + Sync>,
     /// Loads certificates, rules and the like anew.
     pub reload: Arc<dyn Fn() -> Vec<Reloaded> + Send + Sync>,
 }

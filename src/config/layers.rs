@@ -20,9 +20,9 @@ pub struct Sources {
 }
 
 /// One setting of one layer.
-struct Setting {
-    source: String,
-    key: String,
+pub(super) struct Setting {
+    pub source: String,
+    pub key: String,
     value: Value,
 }
 
@@ -34,16 +34,7 @@ impl Config {
     /// Reads all layers. Every mistake is reported, not just the first.
     pub fn load(sources: &Sources) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = Vec::new();
-        let mut settings = file_settings(sources, &mut mistakes);
-        settings.extend(environment_settings(&sources.environment));
-        settings.extend(sources.flags.iter().map(|(flag, key, value)| Setting {
-            source: (*flag).to_owned(),
-            key: (*key).to_owned(),
-            value: literal(value),
-        }));
-        for setting in &mut settings {
-            mistakes.extend(setting.check());
-        }
+        let settings = all_settings(sources, &mut mistakes);
         mistakes.extend(missing_admin_tls(&settings));
         if !mistakes.is_empty() {
             return Err(mistakes);
@@ -67,6 +58,21 @@ impl Config {
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("settings are plain tables, numbers and texts")
     }
+}
+
+/// What all layers set, the lowest first, with the mistakes in it.
+pub(super) fn all_settings(sources: &Sources, mistakes: &mut Vec<Mistake>) -> Vec<Setting> {
+    let mut settings = file_settings(sources, mistakes);
+    settings.extend(environment_settings(&sources.environment));
+    settings.extend(sources.flags.iter().map(|(flag, key, value)| Setting {
+        source: (*flag).to_owned(),
+        key: (*key).to_owned(),
+        value: literal(value),
+    }));
+    for setting in &mut settings {
+        mistakes.extend(setting.check());
+    }
+    settings
 }
 
 fn file_settings(sources: &Sources, mistakes: &mut Vec<Mistake>) -> Vec<Setting> {

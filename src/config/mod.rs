@@ -10,6 +10,7 @@ mod layers;
 mod listener;
 mod live;
 mod mistake;
+mod origins;
 mod settings;
 mod tls;
 mod traces;
@@ -22,6 +23,7 @@ pub use layers::Sources;
 pub use listener::Listener;
 pub use live::{Change, Effect, Takeover};
 pub use mistake::Mistake;
+pub use origins::{InForce, Origin};
 pub use settings::{
     Access, Config, Limits, Log, LogFormat, Mqtt, OnDamage, OnDenied, OnFull, Queue, Refused, SharedStrategy, Storage,
     Sys,

@@ -1,7 +1,7 @@
 //! Settings that are read again while the broker runs.
 use super::doors::{Doors, Outcome};
 use super::{Shared, settings};
-use crate::config::{Change, Config, Sources, Takeover};
+use crate::config::{Change, Config, InForce, Sources, Takeover};
 use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,6 +46,13 @@ impl Live {
     /// The conf file, if there is one.
     pub fn files(&self) -> Vec<PathBuf> {
         self.rereading.iter().filter_map(|rereading| rereading.sources.file.clone()).collect()
+    }
+
+    /// The settings in force, and where each comes from. Reads the conf file.
+    pub fn told(&self) -> Vec<InForce> {
+        let config = Config { listeners: self.doors.settings(), ..self.in_force.lock().clone() };
+        let none = Sources::default();
+        config.in_force(self.rereading.as_ref().map_or(&none, |rereading| &rereading.sources))
     }
 
     /// Reads all settings again, and puts those in force that can change while the broker runs. With a mistake in them

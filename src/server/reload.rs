@@ -2,6 +2,7 @@
 use super::doors::{Doors, Outcome};
 use super::live::Live;
 use crate::broker::{AccessRules, Counters};
+use crate::config::InForce;
 use crate::identity::Authenticators;
 use crate::tls::Guard;
 use std::collections::HashMap;
@@ -97,6 +98,11 @@ impl Reloads {
         counters: Arc<Counters>,
     ) -> Self {
         Self { live, doors, files, counters }
+    }
+
+    /// The settings in force, and where each comes from. May wait for the disk.
+    pub fn settings(&self) -> Vec<InForce> {
+        self.live.told()
     }
 
     /// Reads everything again, settings first; for each thing its name, and whether anything is different now or why it

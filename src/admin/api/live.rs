@@ -40,6 +40,11 @@ pub(super) struct Sample {
     pub commit_us_p50: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit_us_p99: Option<u64>,
+    /// From a submission until it was durable and on its way to its receivers, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait_us_p50: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait_us_p99: Option<u64>,
     pub commit_lag_us: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resident_bytes: Option<u64>,
@@ -52,6 +57,7 @@ struct Counts {
     at_ms: u64,
     values: [u64; 5],
     commits: Distribution,
+    waits: Distribution,
 }
 
 /// One sample a second as Server-Sent Events of type `sample`, the first at once
@@ -97,8 +103,9 @@ impl Counts {
             traffic.bytes_received.value(),
             traffic.bytes_sent.value(),
         ];
-        let commits = counters.commits.commit_us.distribution();
-        Self { at_ms: desk.clock.now().as_millis(), values, commits }
+        let (commits, waits) = (&counters.commits.commit_us, &counters.commits.wait_us);
+        let (commits, waits) = (commits.distribution(), waits.distribution());
+        Self { at_ms: desk.clock.now().as_millis(), values, commits, waits }
     }
 }
 
@@ -111,7 +118,7 @@ impl Sample {
             *rate = now.saturating_sub(then) as f64 / seconds;
         }
         let [received, sent, dropped, bytes_received, bytes_sent] = rates;
-        let commits = counts.commits.since(&before.commits);
+        let (commits, waits) = (counts.commits.since(&before.commits), counts.waits.since(&before.waits));
         let sample = Self {
             at_ms: counts.at_ms,
             connections: census.connected,
@@ -127,6 +134,8 @@ impl Sample {
             commits_per_s: commits.count() as f64 / seconds,
             commit_us_p50: commits.quantile(0.5),
             commit_us_p99: commits.quantile(0.99),
+            wait_us_p50: waits.quantile(0.5),
+            wait_us_p99: waits.quantile(0.99),
             commit_lag_us: desk.broker.lag().oldest_us,
             resident_bytes: machine::resident_bytes(),
             ready: crate::admin::health::hindrances(Some(desk)).is_empty(),

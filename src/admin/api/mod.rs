@@ -3,12 +3,15 @@ mod backup;
 mod bans;
 mod drain;
 mod groups;
+mod handshakes;
 mod listing;
 mod live;
 mod messages;
 mod operations;
+mod operator;
 mod retained;
 mod sessions;
+mod settings;
 mod status;
 mod subscriptions;
 mod trace;
@@ -18,7 +21,7 @@ pub(super) use drain::Drains;
 
 use super::guard::{Needs, authorize};
 use super::problem::Problem;
-use super::{Shared, health, metrics};
+use super::{Shared, dashboard, health, metrics};
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
@@ -74,10 +77,13 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .routes(routes!(sessions::show_client))
         .routes(routes!(sessions::list_sessions))
         .routes(routes!(sessions::show_session))
+        .routes(routes!(handshakes::list_handshakes))
         .routes(routes!(subscriptions::list_subscriptions))
         .routes(routes!(groups::list_groups))
         .routes(routes!(groups::list_receivers))
         .routes(routes!(retained::list_retained))
+        .routes(routes!(operator::show_operator))
+        .routes(routes!(settings::list_settings))
         .routes(routes!(operations::show_log_level))
         .routes(routes!(drain::show_drain))
         .routes(routes!(bans::list_bans))
@@ -100,6 +106,8 @@ pub(super) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .split_for_parts();
     router
         .route("/api/v1/openapi.json", get(move || async move { Json(document) }))
+        .route("/", get(dashboard::first))
+        .route("/assets/{*path}", get(dashboard::asset))
         .fallback(|| async { Problem::not_found("there is nothing here; see /api/v1/openapi.json") })
         .method_not_allowed_fallback(not_allowed)
 }

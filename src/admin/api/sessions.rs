@@ -224,7 +224,8 @@ pub(super) async fn look_at(slot: &Slot, span: Span) -> Result<Inspection, Probl
     Err(Problem::unavailable("the client comes and goes; try again"))
 }
 
-async fn add_shelved(
+/// Adds what of the part asked for is on the store's shelf.
+pub(super) async fn add_shelved(
     broker: &Arc<Broker>,
     slot: &Arc<Slot>,
     mut inspection: Inspection,

@@ -202,7 +202,7 @@ pub(super) struct DeliveryView {
 }
 
 impl DeliveryView {
-    fn of(in_hand: &InHand, with_payload: bool) -> Self {
+    pub fn of(in_hand: &InHand, with_payload: bool) -> Self {
         let delivery = in_hand.delivery.as_ref();
         Self {
             position: in_hand.position,
