@@ -10,13 +10,31 @@ pub fn resident_bytes() -> Option<u64> {
 
 /// Bytes of main memory that this process may have: what its control group allows, or all there is.
 pub fn memory_bytes_max() -> Option<u64> {
-    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    let group = group_bytes_max(&std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default());
     let told = std::fs::read_to_string("/proc/meminfo").ok();
     let machine = told.and_then(|told| {
         let line = told.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
         line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
     });
     [group, machine].into_iter().flatten().min()
+}
+
+/// The least that a control group of this process allows, of either version; the groups above count as well.
+fn group_bytes_max(groups: &str) -> Option<u64> {
+    let limits = groups.lines().flat_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (controllers, group) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            _ => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+        };
+        let is_ours = controllers.is_empty() || controllers.split(',').any(|name| name == "memory");
+        let path = Path::new(root).join(group.trim_start_matches('/'));
+        let files: Vec<_> =
+            path.ancestors().take_while(|path| path.starts_with(root)).map(|path| path.join(file)).collect();
+        files.into_iter().filter(move |_| is_ours)
+    });
+    limits.filter_map(|path| std::fs::read_to_string(path).ok()?.trim().parse().ok()).min()
 }
 
 /// Files and sockets that this process has open.

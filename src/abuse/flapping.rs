@@ -1,6 +1,6 @@
 //! Clients that come and go all the time.
 use super::Ledger;
-use crate::types::{ClientId, Now};
+use crate::types::{ClientId, Now, Text};
 
 /// How often a Client Identifier may connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,8 @@ pub struct Pattern {
 #[derive(Debug)]
 pub struct Flapping {
     pattern: Pattern,
-    clients: Ledger<ClientId, Visits>,
+    /// By user, too: nobody can wear out the name of another's client.
+    clients: Ledger<(Option<Text>, ClientId), Visits>,
 }
 
 #[derive(Debug, Default)]
@@ -31,13 +32,13 @@ impl Flapping {
     }
 
     /// Counts a connect; whether it may go on.
-    pub fn connect(&mut self, client_id: &ClientId, now: Now) -> bool {
+    pub fn connect(&mut self, user: Option<&Text>, client_id: &ClientId, now: Now) -> bool {
         let pattern = self.pattern;
         if pattern.connects_max == 0 {
             return true;
         }
         let is_over = |visits: &mut Visits| visits.window_ends <= now && visits.refused_until <= now;
-        let visits = self.clients.entry(client_id.clone(), now, is_over, Visits::default);
+        let visits = self.clients.entry((user.cloned(), client_id.clone()), now, is_over, Visits::default);
         if visits.refused_until > now {
             return false;
         }
@@ -62,25 +63,27 @@ impl Flapping {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Text;
 
     #[test]
     fn who_connects_too_often_waits_and_others_do_not() {
         let pattern = Pattern { connects_max: 3, window_ms: 1000, refused_ms: 5000 };
         let mut flapping = Flapping::new(pattern, 10);
         let client = |name| ClientId::new(&Text::from_static(name)).unwrap();
-        let mut connect = |name, millis| flapping.connect(&client(name), Now::from_millis(millis));
+        let mut connect = |name, millis| flapping.connect(None, &client(name), Now::from_millis(millis));
         assert!((0..3).all(|_| connect("a", 0)));
         assert!(!connect("a", 10) && connect("b", 10));
         assert!(!connect("a", 5009) && connect("a", 5010));
+        let ann = Text::from_static("ann");
         assert!(connect("a", 6000) && connect("a", 7100) && connect("a", 7100) && connect("a", 7100));
+        assert!(!connect("a", 7101));
+        assert!(flapping.connect(Some(&ann), &client("a"), Now::from_millis(7102)), "another's of that name");
     }
 
     #[test]
     fn without_a_limit_nobody_is_remembered() {
         let mut flapping = Flapping::new(Pattern { connects_max: 0, window_ms: 1, refused_ms: 1 }, 10);
         let client = ClientId::new(&Text::from_static("a")).unwrap();
-        assert!((0..1000).all(|_| flapping.connect(&client, Now::default())));
+        assert!((0..1000).all(|_| flapping.connect(None, &client, Now::default())));
         assert!(flapping.clients.is_empty());
     }
 }

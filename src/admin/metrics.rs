@@ -93,6 +93,8 @@ impl Scrape {
         let sessions = [([("state", "connected")], census.connected as f64), ([("state", "away")], away as f64)];
         page.gauges("vowmq_sessions", "Sessions", sessions)?;
         page.gauge("vowmq_sessions_durable", "Sessions that outlive their connections", census.durable as f64)?;
+        let forgotten = self.broker.abuse.forgotten();
+        page.counter("vowmq_abuse_forgotten", "Entries given up, as abuse.remembered_max was reached", forgotten)?;
         let (retained, retained_bytes) = self.broker.retained_size();
         let held = self.broker.held_bytes() as f64;
         for (name, help, value) in [

@@ -43,13 +43,16 @@ impl Default for AbuseSettings {
     }
 }
 
+/// Bytes of a user name that is remembered for failed logins; for a longer one only its address is.
+const NAME_BYTES_MAX: usize = 256;
+
 /// Of whom something is counted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Whom {
     /// The offender that stands for an address, so that IPv6 is grouped in the same way.
     Address(Offender),
     User(Text),
-    Client(ClientId),
+    Client(Option<Text>, ClientId),
 }
 
 #[derive(Debug)]
@@ -161,7 +164,7 @@ impl Abuse {
     /// Counts a login that failed. Gives those who are kept out from now on, and until when.
     pub fn login_failed(&self, address: Option<IpAddr>, user: Option<&Text>, now: Now) -> Vec<(Offender, Now)> {
         let Some(address) = self.counted(address) else { return Vec::new() };
-        let login = user.map(|user| Offender::login(address, user));
+        let login = user.filter(|user| user.len() <= NAME_BYTES_MAX).map(|user| Offender::login(address, user));
         let mut bans = self.bans.lock();
         let offenders = [Some(Offender::address(address)), login].into_iter().flatten();
         let banned = offenders.filter_map(|offender| Some((offender.clone(), bans.failed(offender, now)?)));
@@ -191,6 +194,11 @@ impl Abuse {
             + self.allowances.lock().forgotten()
     }
 
+    /// Whether an address is never kept out.
+    pub fn is_exempt(&self, address: IpAddr) -> bool {
+        self.counted(Some(address)).is_none()
+    }
+
     fn counted(&self, address: Option<IpAddr>) -> Option<IpAddr> {
         let address = address?.to_canonical();
         (!self.settings.exempt.iter().any(|net| net.contains(&address))).then_some(address)
@@ -213,8 +221,12 @@ impl Abuse {
         let is_exempt = address.is_some() && self.counted(address).is_none();
         is_exempt
             || (user.is_none_or(|user| self.take_connect(Whom::User(user.clone()), self.settings.user.connects, now))
-                && self.take_connect(Whom::Client(client_id.clone()), self.settings.client.connects, now)
-                && self.flapping.lock().connect(client_id, now))
+                && self.take_connect(
+                    Whom::Client(user.cloned(), client_id.clone()),
+                    self.settings.client.connects,
+                    now,
+                )
+                && self.flapping.lock().connect(user, client_id, now))
     }
 
     /// The rates that bind a connection.
@@ -294,8 +306,12 @@ mod tests {
         assert_eq!(counters.connections_refused_rate.value(), 1);
         assert!(abuse.may_attach(from, Some(&ann), &a, at(0)));
         assert!(!abuse.may_attach(from, Some(&ann), &b, at(0)), "her second");
-        assert!(!abuse.may_attach(from, Some(&bob), &a, at(0)), "the client's second");
-        assert!(abuse.may_attach(from, None, &c, at(0)) && abuse.may_attach(from, Some(&ann), &a, at(1000)));
+        assert!(abuse.may_attach(from, Some(&bob), &a, at(0)), "his own of that name");
+        assert!(
+            !abuse.may_attach(from, None, &c, at(0)) || !abuse.may_attach(from, None, &c, at(0)),
+            "the client's second"
+        );
+        assert!(abuse.may_attach(from, None, &c, at(1000)) && abuse.may_attach(from, Some(&ann), &a, at(1000)));
     }
 
     #[test]

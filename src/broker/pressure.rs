@@ -55,7 +55,8 @@ impl Pressure {
     /// Notes how much the process takes, and how much of it are messages; gives whether publishers had to wait before.
     ///
     /// What is freed the process uses again, and may not give back to the system for long. So publishers go on, too,
-    /// once half of the messages have gone, until there are as many again or the process grows.
+    /// once half of the messages have gone, until there are as many again or the process grows; and where messages are not
+    /// what takes the memory, they are not held up at all.
     pub fn note(&self, resident_bytes: u64, held_bytes: impl FnOnce() -> u64) -> bool {
         let had_slowed = self.slows();
         let mut shortage = self.shortage.lock();
@@ -66,12 +67,17 @@ impl Pressure {
         let is_new = shortage.is_none();
         let began = shortage.get_or_insert(Shortage { held_bytes, peak_bytes: resident_bytes });
         let is_over = resident_bytes <= well_below(self.marks.slow_publishers_at);
-        let slows = !is_over
-            && if had_slowed || is_new {
-                held_bytes >= began.held_bytes / 2
-            } else {
-                held_bytes >= began.held_bytes || resident_bytes > began.peak_bytes
-            };
+        let worth_while = self.marks.slow_publishers_at / 32;
+        let is_first = is_new || began.held_bytes < worth_while;
+        let is_short = if had_slowed {
+            held_bytes >= began.held_bytes / 2
+        } else {
+            is_first || held_bytes >= began.held_bytes || resident_bytes > began.peak_bytes
+        };
+        let slows = !is_over && is_short && held_bytes >= worth_while;
+        if slows && !had_slowed {
+            began.held_bytes = held_bytes;
+        }
         began.peak_bytes = began.peak_bytes.max(resident_bytes);
         if is_over {
             *shortage = None;
@@ -172,5 +178,10 @@ mod tests {
     fn memory_that_was_freed_and_is_not_given_back_holds_nobody_up() {
         let looks = [(1500, 800), (1500, 400), (1500, 399), (1500, 799), (1500, 800), (1500, 300), (1501, 300)];
         assert_eq!(states(&looks), "ss--s-s", "they go on until there is as much again, or the process grows");
+    }
+
+    #[test]
+    fn where_messages_do_not_take_the_memory_nobody_is_held_up_for_it() {
+        assert_eq!(states(&[(1500, 0), (1500, 30), (1500, 400), (1500, 300), (1500, 199)]), "--ss-");
     }
 }

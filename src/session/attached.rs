@@ -221,6 +221,11 @@ impl Session {
         self.gate.has_sent_connack()
     }
 
+    /// Whether deliveries are unacknowledged, so that the client has something to say that is wanted.
+    pub fn awaits_acknowledgements(&self) -> bool {
+        self.state.outbound.in_flight() > 0
+    }
+
     /// Responses that wait for a commit.
     pub fn held_responses(&self) -> usize {
         self.gate.len()

@@ -61,6 +61,10 @@ pub(super) async fn list_bans(Ready(desk): Ready) -> Json<Vec<BanView>> {
 #[utoipa::path(post, path = "/api/v1/bans", tag = "operations", request_body = BanRequest, responses((status = 200, body = Vec<BanView>), (status = 400, body = Problem)))]
 pub(super) async fn ban(Ready(desk): Ready, Input(asked): Input<BanRequest>) -> Result<Json<Vec<BanView>>, Problem> {
     let offender = offender(&asked.address, asked.user.as_deref())?;
+    let (Offender::Address(address) | Offender::Login(address, _)) = &offender;
+    if desk.broker.abuse.is_exempt(*address) {
+        return Err(Problem::bad("address: it is within abuse.exempt, and never kept out; take it from there first"));
+    }
     let now = desk.clock.now();
     tracing::warn!(offender = %offender.to_string().escape_debug(), seconds = asked.seconds, "an operator keeps somebody out");
     desk.broker.abuse.ban(offender, now.plus_seconds(asked.seconds.min(SECONDS_MAX)), now);

@@ -23,8 +23,10 @@ impl Attachment {
         }
     }
 
-    /// Whether the client sends faster than it may, or brings more while there is no memory for it.
+    /// Whether the client sends faster than it may, or brings more while there is no memory for it. Where memory is short,
+    /// one that has deliveries to acknowledge is read on: that is what makes room.
     pub(super) fn is_slowed(&self) -> bool {
-        self.paused_until.is_some() || (self.has_published && self.broker.pressure.slows())
+        let is_in_the_way = self.has_published && self.broker.pressure.slows();
+        self.paused_until.is_some() || (is_in_the_way && !self.session.awaits_acknowledgements())
     }
 }
