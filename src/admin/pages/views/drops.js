@@ -56,7 +56,7 @@ const COLUMNS = [
 ];
 
 export function open(_place, signal) {
-  const line = chart({ title: "Deliveries dropped a second", wording: rate, signal, series: [["dropped", "deliveries_dropped_per_s"]] });
+  const line = chart({ title: "Deliveries dropped a second", wording: rate, least: 4, signal, series: [["dropped", "deliveries_dropped_per_s"]] });
   const groups = GROUPS.map(([prefix, title, meaning]) => {
     const list = table({ caption: title, columns: COLUMNS, none: "None since the start." });
     return { prefix, list, box: panel(title, h("p", { class: "quiet" }, meaning), list.box) };
