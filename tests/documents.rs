@@ -1,6 +1,9 @@
 //! The documents hold together: their links lead somewhere, the book names all of them, and docs/CONFIGURATION.md is what
 //! the code and conf/vowmq.toml say. `WRITE_DOCUMENTS=1 cargo test --test documents` writes that one anew, and the part of the
 //! book that names docs/adr.
+#[allow(dead_code, reason = "other tests look at more of the sources")]
+mod source;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -202,4 +205,16 @@ fn every_limit_is_in_the_page_of_limits() {
     let keys = Config::default().keys().into_iter().map(|(key, _)| key).filter(|key| is_limit(key));
     let missing: Vec<_> = keys.filter(|key| !page.contains(&format!("`{key}`"))).collect();
     assert!(missing.is_empty(), "docs/LIMITS.md says nothing of {missing:?}");
+}
+
+#[test]
+fn every_test_named_against_hostile_input_exists() {
+    let files = source::rust_files("src").into_iter().chain(source::rust_files("tests"));
+    let sources: String = files.map(|path| read(&path)).collect();
+    let page = read(&root().join("docs/HOSTILE.md"));
+    let is_plain = |text: &str| text.chars().all(|letter| letter.is_ascii_lowercase() || "_0123456789".contains(letter));
+    let named: BTreeSet<_> = page.split('`').filter(|text| text.contains('_') && is_plain(text)).collect();
+    assert!(named.len() > 50, "{named:?}");
+    let missing: Vec<_> = named.iter().filter(|name| !sources.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "docs/HOSTILE.md names tests that are not there: {missing:?}");
 }

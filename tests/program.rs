@@ -217,6 +217,21 @@ fn without_authentication_only_an_anonymous_listener_lets_clients_in() {
 }
 
 #[test]
+fn a_client_that_does_not_wait_for_connack_is_served_on() {
+    let program = start(true, "");
+    let mut client = socket(&program);
+    // All in one segment: what is answered late must not keep the connection from being read again.
+    let mut bytes = connect_bytes(Version::V5);
+    let id = PacketId::new(7).unwrap();
+    codec::encode(&publish_qos1("a", id), Version::V5, &mut bytes).unwrap();
+    client.write_all(&bytes).unwrap();
+    assert_eq!(code(next(&mut client, Version::V5)), Some(ReasonCode::Success));
+    assert!(matches!(next(&mut client, Version::V5), Some(Packet::PubAck(ack)) if ack.id == id));
+    send(&mut client, &Packet::PingReq);
+    assert_eq!(next(&mut client, Version::V5), Some(Packet::PingResp));
+}
+
+#[test]
 fn who_does_not_say_who_he_is_is_cut() {
     let program = start(true, "[limits]\nconnect_timeout_ms = 300");
     let began = Instant::now();

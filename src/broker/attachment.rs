@@ -343,7 +343,8 @@ impl Attachment {
     }
 
     fn become_ready(&mut self, now: Now) {
-        if !self.is_ready && self.session.held_responses() == 0 {
+        // Not when nothing is held at all: a client may send more at once behind its CONNECT, and be answered later.
+        if !self.is_ready && self.session.has_sent_connack() {
             self.is_ready = true;
             self.session.resume(now, &mut self.desk.tools().turn);
         }

@@ -41,10 +41,12 @@ impl Config {
         }
         let config = merge(&settings).map_err(|mistake| vec![mistake])?;
         let faults = config.faults().into_iter().map(|(key, what, fix)| {
-            let source = settings
-                .iter()
-                .rev()
-                .find(|setting| setting.key == key || key.starts_with(&format!("{}.", setting.key)));
+            let is_it = |setting: &&Setting| setting.key == key || key.starts_with(&format!("{}.", setting.key));
+            // What is missing from a table is told of where the table is.
+            let table = key.rsplit_once('.').filter(|(table, _)| table.contains('.'));
+            let is_beside =
+                |setting: &&Setting| table.is_some_and(|(table, _)| setting.key.starts_with(&format!("{table}.")));
+            let source = settings.iter().rev().find(is_it).or_else(|| settings.iter().rev().find(is_beside));
             let source = source.map_or("defaults".to_owned(), |setting| setting.source.clone());
             Mistake { source, key: Some(key), what, fix }
         });

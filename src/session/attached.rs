@@ -216,6 +216,11 @@ impl Session {
         self.state.outbound.occupied().messages
     }
 
+    /// Whether CONNACK has left, so that deliveries may follow it [MQTT-3.2.0-1].
+    pub fn has_sent_connack(&self) -> bool {
+        self.gate.has_sent_connack()
+    }
+
     /// Responses that wait for a commit.
     pub fn held_responses(&self) -> usize {
         self.gate.len()

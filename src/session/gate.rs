@@ -67,6 +67,11 @@ impl Gate {
         Some(connack)
     }
 
+    /// Whether CONNACK has left, or is gone: it is before everything else.
+    pub fn has_sent_connack(&self) -> bool {
+        !matches!(self.held.front(), Some(Held { response: Response::ConnAck(_), .. }))
+    }
+
     /// Sends a response that depends on nothing new, but not ahead of those before it.
     pub fn follow(&mut self, response: Response, turn: &mut Turn) {
         if self.held.is_empty() {

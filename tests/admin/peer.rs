@@ -174,8 +174,11 @@ pub fn request(
     headers: &[(&str, &str)],
     body: &str,
 ) -> (u16, String, String) {
-    let address = admin_address(broker);
-    let mut stream = TcpStream::connect(&address).unwrap();
+    // After a kill the file of the one before is there for a moment.
+    let (address, mut stream) = eventually("the admin side", || {
+        let address = admin_address(broker);
+        Some((address.clone(), TcpStream::connect(address).ok()?))
+    });
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {

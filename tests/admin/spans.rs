@@ -163,6 +163,8 @@ fn clients_and_messages_are_sampled_and_what_is_left_is_sent_at_the_end() {
     std::fs::write(headers.path(), "# the collector's\nX-Api-Key: secret-4711\n").unwrap();
     let more = format!("sample_ratio = 1.0\nheaders_file = \"{}\"\nservice_name = \"here\"", headers.path().display());
     let mut broker = Broker::start(&collector.settings(&more));
+    // It listens a moment before.
+    eventually("the start", || broker.log().contains("spans are sent").then_some(()));
     let mut giver = Peer::connect(&broker, "giver");
     for number in 0..50 {
         giver.publish_qos1("nobody/listens", &number.to_string());

@@ -231,3 +231,75 @@ impl Publication {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{PacketId, SessionKey, Text};
+    use bytes::Bytes;
+
+    fn client(name: &'static str) -> ClientId {
+        ClientId::new(&Text::from_static(name)).unwrap()
+    }
+
+    fn message() -> Message {
+        Message {
+            topic: TopicName::try_from("a").unwrap(),
+            payload: Bytes::new(),
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            forward: Bytes::new(),
+            expires_at: None,
+        }
+    }
+
+    fn span(began_us: u64) -> Span {
+        Span {
+            kind: SpanKind::Publish,
+            trace_id: 1,
+            span_id: 2,
+            parent: None,
+            began_us,
+            ended_us: began_us,
+            client_id: client("giver"),
+            topic: None,
+            qos: None,
+            fault: None,
+        }
+    }
+
+    #[test]
+    fn what_is_under_way_is_bounded_and_what_is_old_makes_room() {
+        let mut underway = Underway::default();
+        let taker = client("away");
+        underway.begin(7, span(0), None, 0);
+        for place in 0..=OPEN_MAX {
+            let is_room = underway.route(7, &taker, &message(), (QoS::AtLeastOnce, true), 3, 0);
+            assert_eq!(is_room, Some(place < OPEN_MAX));
+        }
+        let exchange = Exchange { session: SessionKey(1), is_outbound: false, packet_id: PacketId::new(1).unwrap() };
+        assert_eq!(underway.begin(8, span(1), Some(exchange), 1).lost, 1, "nothing is old enough yet");
+        let begun = underway.begin(8, span(OLD_US), Some(exchange), OLD_US);
+        assert_eq!((begun.lost, begun.forgotten.len()), (OPEN_MAX, OPEN_MAX));
+        assert!(underway.end(exchange, true, None, OLD_US).is_some_and(|span| span.began_us == OLD_US));
+        for fingerprint in 0..2 * PUBLICATIONS_MAX as u64 {
+            underway.begin(fingerprint, span(OLD_US), None, OLD_US);
+        }
+        let kept: usize = underway.publications.values().map(VecDeque::len).sum();
+        assert_eq!((kept, underway.order.len()), (PUBLICATIONS_MAX, PUBLICATIONS_MAX));
+    }
+
+    #[test]
+    fn messages_that_are_alike_are_told_apart_by_their_order() {
+        let mut underway = Underway::default();
+        let taker = client("taker");
+        for (trace_id, now_us) in [(10, 1), (20, 2)] {
+            underway.begin(7, Span { trace_id, ..span(now_us) }, None, now_us);
+            underway.route(7, &taker, &message(), (QoS::AtMostOnce, true), 3, now_us);
+        }
+        let mut sent = || underway.send(7, &taker, None, 5).flatten().map(|span| span.trace_id);
+        assert_eq!([sent(), sent(), sent()], [Some(10), Some(20), None]);
+        let mut stored = || underway.store(7, &message(), 4, 6).map(|span| span.trace_id);
+        assert_eq!([stored(), stored(), stored()], [Some(10), Some(20), None]);
+    }
+}
