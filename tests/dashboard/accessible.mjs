@@ -21,7 +21,7 @@ const named = (place) => place.replace(/\?.*/, "").replaceAll("/", "-");
 async function settled(page) {
   await page.waitForFunction(() => ![...document.querySelectorAll("main .empty")].some((found) => found.textContent === "…" && found.checkVisibility()));
   // The charts of the overview need two samples.
-  if (page.url().includes("#/overview")) await page.waitForFunction(() => document.querySelector(".tile .value").textContent !== "–");
+  if (page.url().includes("#/overview")) await page.waitForFunction(() => /µs|ms/.test(document.querySelector(".charts .panel:nth-child(3) .legend").textContent));
 }
 
 async function look(browser, colorScheme, [screen, width, height]) {

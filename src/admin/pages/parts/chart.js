@@ -1,7 +1,10 @@
 // Lines over the last minutes, drawn by uPlot.
 import { h } from "./element.js";
+import { now } from "./clock.js";
 
 const HEIGHT = 168;
+/** Seconds that are shown at least. */
+const SPAN_S = 60;
 const SWATCHES = ["", "second", "third"];
 const ticking = matchMedia("(prefers-color-scheme: dark)");
 
@@ -21,18 +24,24 @@ function axis(values, size) {
   };
 }
 
-function clockTime(_plot, splits) {
-  return splits.map((second) => new Date(second * 1000).toTimeString().slice(0, 5));
+/** Hours and minutes, and seconds where the lines stand closer. */
+function clockTime(_plot, splits, _axis, _space, step) {
+  return splits.map((second) => new Date(second * 1000).toTimeString().slice(0, step < 60 ? 8 : 5));
 }
 
-function options(series, wording, width) {
+function span(_plot, first, last) {
+  const end = last ?? now() / 1000;
+  return [Math.min(first ?? end, end - SPAN_S), end];
+}
+
+function options(series, wording, least, width) {
   return {
     width,
     height: HEIGHT,
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false } },
-    scales: { y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.12 : 1] } },
-    axes: [axis(clockTime, 28), axis((_plot, splits) => splits.map(wording), 58)],
+    scales: { x: { range: span }, y: { range: (_plot, _low, high) => [0, Math.max(least, (high ?? 0) * 1.12)] } },
+    axes: [{ ...axis(clockTime, 28), space: 80 }, axis((_plot, splits) => splits.map(wording), 58)],
     series: [
       {},
       ...series.map((_, index) => ({
@@ -45,8 +54,8 @@ function options(series, wording, width) {
   };
 }
 
-/** A chart of samples: `series` are label and key. The last values stand beside it as text, for those who do not see it. */
-export function chart({ title, series, wording, signal }) {
+/** A chart of samples: `series` are label and key, `least` is what the scale reaches at least. The last values stand beside it as text, for those who do not see it. */
+export function chart({ title, series, wording, least, signal }) {
   const drawing = h("div", { class: "drawing", "aria-hidden": "true" });
   const values = series.map(() => h("b", {}, "–"));
   const legend = series.map(([label], index) =>
@@ -57,7 +66,7 @@ export function chart({ title, series, wording, signal }) {
   let data = [[], ...series.map(() => [])];
   const draw = () => {
     plot?.destroy();
-    if (drawing.clientWidth > 0) plot = new globalThis.uPlot(options(series, wording, drawing.clientWidth), data, drawing);
+    if (drawing.clientWidth > 0) plot = new globalThis.uPlot(options(series, wording, least, drawing.clientWidth), data, drawing);
   };
   const resizing = new ResizeObserver(() => {
     if (!plot) draw();

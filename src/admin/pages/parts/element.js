@@ -66,7 +66,10 @@ export function empty(text) {
   return h("p", { class: "empty" }, text);
 }
 
+/** The broker's words begin small. */
+export const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
+
 /** What went wrong, for whoever looks. */
 export function told(problem) {
-  return h("p", { class: "told bad", role: "alert" }, problem.message);
+  return h("p", { class: "told bad", role: "alert" }, sentence(problem.message));
 }

@@ -1,5 +1,5 @@
 // Short words on what was done, and questions before something is.
-import { h } from "./element.js";
+import { h, sentence } from "./element.js";
 
 const SHOWN_MS = 6000;
 
@@ -40,7 +40,7 @@ export async function steer(question, work, done) {
     notice(done);
     return true;
   } catch (problem) {
-    notice(problem.message, "bad");
+    notice(sentence(problem.message), "bad");
     return false;
   }
 }

@@ -51,7 +51,7 @@ export function payload(bytes) {
     for (const button of buttons) button.setAttribute("aria-pressed", String(button.textContent === name));
   };
   show(...all[0]);
-  return h("div", {}, h("div", { class: "choice", role: "group", "aria-label": "Show payload as" }, ...buttons), shown);
+  return h("div", { class: "payload-box" }, h("div", { class: "choice", role: "group", "aria-label": "Show payload as" }, ...buttons), shown);
 }
 
 /** A payload as the API gives it. */

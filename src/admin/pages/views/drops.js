@@ -22,7 +22,7 @@ const MEANS = {
   "publish/dropped/filter_full": "the limit of its [[queue.filter]] was reached",
   "publish/dropped/forbidden": "an access rule keeps it from this client",
   "publish/dropped/mailbox_full": "the connection is slower than what comes for it (QoS 0)",
-  "publish/dropped/queue_full": "the session's queue was full, and queue.on_full drops",
+  "publish/dropped/queue_full": "the session’s queue was full, and queue.on_full drops",
   "publish/dropped/too_large": "it is larger than the client takes",
   "publish/refused/disk_full": "the disk is full; free some space",
   "publish/refused/queue_full": "a receiver's queue was full, and queue.on_full refuses",
@@ -36,7 +36,7 @@ const MEANS = {
   "connections/refused/connections_max": "limits.connections_max was reached",
   "connections/refused/connections_per_address_max": "limits.connections_per_address_max was reached",
   "connections/refused/handshake_timeout": "TLS or WebSocket was not agreed on in time",
-  "connections/refused/listener_connections_max": "the listener's connections_max was reached",
+  "connections/refused/listener_connections_max": "the listener’s connections_max was reached",
   "connections/refused/memory": "memory is full",
   "connections/refused/proxy": "no PROXY header that is believed",
   "connections/refused/session_owner": "the session belongs to another user",
@@ -56,7 +56,7 @@ const COLUMNS = [
 ];
 
 export function open(_place, signal) {
-  const line = chart({ title: "Deliveries dropped a second", wording: rate, signal, series: [["dropped", "deliveries_dropped_per_s"]] });
+  const line = chart({ title: "Deliveries dropped a second", wording: rate, least: 4, signal, series: [["dropped", "deliveries_dropped_per_s"]] });
   const groups = GROUPS.map(([prefix, title, meaning]) => {
     const list = table({ caption: title, columns: COLUMNS, none: "None since the start." });
     return { prefix, list, box: panel(title, h("p", { class: "quiet" }, meaning), list.box) };

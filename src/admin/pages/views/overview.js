@@ -37,25 +37,25 @@ export function open(_place, signal) {
     sent: tile("Deliveries out"),
     queue: tile("Queued deliveries", link("clients", [], { sort: "backlog" })),
     handshakes: tile("Exchanges under way", link("stuck")),
-    commit: tile("Commit, 99 of 100"),
+    commit: tile("Commit to disk"),
     dropped: tile("Dropped", link("drops")),
   };
   const health = h("div");
   const about = h("div");
   const reasons = h("div");
   const charts = [
-    chart({ title: "Messages a second", wording: rate, signal,
+    chart({ title: "Messages a second", wording: rate, least: 4, signal,
       series: [["in", "publishes_received_per_s"], ["out", "deliveries_sent_per_s"]] }),
-    chart({ title: "From publish to hand-over", wording: micros, signal,
+    chart({ title: "From publish to hand-over", wording: micros, least: 1000, signal,
       series: [["half", "wait_us_p50"], ["99 of 100", "wait_us_p99"]] }),
-    chart({ title: "Commit to disk", wording: micros, signal,
+    chart({ title: "Commit to disk", wording: micros, least: 1000, signal,
       series: [["half", "commit_us_p50"], ["99 of 100", "commit_us_p99"]] }),
-    chart({ title: "Bytes a second", wording: bytes, signal,
+    chart({ title: "Bytes a second", wording: bytes, least: 1024, signal,
       series: [["in", "bytes_received_per_s"], ["out", "bytes_sent_per_s"]] }),
-    chart({ title: "Connections and sessions", wording: count, signal,
+    chart({ title: "Connections and sessions", wording: count, least: 4, signal,
       series: [["connections", "connections"], ["sessions", "sessions"]] }),
-    chart({ title: "Queued deliveries", wording: count, signal,
-      series: [["queued", "queued_messages"], ["exchanges under way", "handshakes"]] }),
+    chart({ title: "Queued deliveries", wording: count, least: 4, signal,
+      series: [["queued", "queued_messages"], ["under way", "handshakes"]] }),
   ];
   let sinceStart;
   const showSample = (sample) => {
@@ -65,9 +65,9 @@ export function open(_place, signal) {
     tiles.received.show(`${rate(sample.publishes_received_per_s)}/s`, `${bytes(sample.bytes_received_per_s)}/s`);
     tiles.sent.show(`${rate(sample.deliveries_sent_per_s)}/s`, `${bytes(sample.bytes_sent_per_s)}/s`);
     tiles.queue.show(count(sample.queued_messages), bytes(sample.queued_bytes));
-    tiles.handshakes.show(count(sample.handshakes), "QoS 1 and 2, both ways");
+    tiles.handshakes.show(count(sample.handshakes), "both ways");
     const recent = samples.findLast((past) => past.commit_us_p99 !== undefined)?.commit_us_p99;
-    tiles.commit.show(micros(recent ?? sinceStart), `${rate(sample.commits_per_s)} commits/s`);
+    tiles.commit.show(micros(recent ?? sinceStart), `99 of 100 are faster; ${rate(sample.commits_per_s)}/s`);
     for (const { show } of charts) show(samples);
   };
   const showStatus = (status) => {

@@ -119,7 +119,7 @@ export function open(place, signal) {
   const body = h("div", {},
     h("p", {}, h("a", { href: link("clients") }, "← Clients & sessions")),
     h("div", { class: "head" }, heading,
-      h("div", { class: "bar" }, h("a", { href: link("trace", [], { client_id: name }) }, "Trace this client"),
+      h("div", { class: "bar" }, h("a", { class: "button", href: link("trace", [], { client_id: name }) }, "Trace this client"),
         maySteer() && kick, maySteer() && remove)),
     trouble, held);
   return { title: name, body };

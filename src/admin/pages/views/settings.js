@@ -21,7 +21,7 @@ function from({ source }) {
 }
 
 const COLUMNS = [
-  ["Setting", (row) => h("code", {}, row.key), "name"],
+  ["Setting", (row) => h("code", {}, row.key), "still"],
   ["Value", value, "name"],
   ["From", from, "name"],
   ["A change counts", (row) => EFFECTS[row.effect] ?? row.effect, "still"],

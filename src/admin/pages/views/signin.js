@@ -1,5 +1,5 @@
 // The way in for whoever needs a token.
-import { h, field } from "../parts/element.js";
+import { h, field, sentence } from "../parts/element.js";
 import { token } from "../parts/api.js";
 import { learn } from "../parts/operator.js";
 
@@ -14,7 +14,7 @@ export function open(entered) {
       entered();
     } catch (problem) {
       token.forget();
-      wrong.textContent = problem.message;
+      wrong.textContent = sentence(problem.message);
       wrong.hidden = false;
       secret.select();
     }

@@ -43,7 +43,7 @@ export function open(_place, signal) {
   const text = h("textarea", { rows: 4, spellcheck: "false" });
   const publish = h("button", { type: "submit", class: "main", disabled: true }, "Publish");
   const done = h("p", { class: "quiet", role: "status" });
-  const filters = h("p", { class: "quiet" }, "Subscribed to nothing.");
+  const filters = h("p", { class: "quiet under" }, "Subscribed to nothing.");
   const messages = h("div", {}, empty("Nothing has come yet."));
   const clear = h("button", { type: "button", class: "small", on: { click: () => refill(messages, empty("Nothing has come yet.")) } }, "Clear");
   const subscribed = new Map();
@@ -121,11 +121,11 @@ export function open(_place, signal) {
     h("h1", { tabindex: "-1" }, "Publish & subscribe"),
     h("p", { class: "lead" }, "A client of your own, in this page, by the broker’s WebSocket listener: it logs in and is held to access rules as any other."),
     trouble,
-    panel("Connection", h("form", { class: "bar", on: { submit: dial } }, field("WebSocket address", url), field("Client identifier", name),
-      field("User name", user, "narrow"), field("Password", password, "narrow"), connect, leave), h("p", {}, status)),
+    panel("Connection", h("form", { class: "bar", on: { submit: dial } }, field("WebSocket address", url, "wide"), field("Client identifier", name),
+      field("User name", user, "narrow"), field("Password", password, "narrow"), connect, leave), h("p", { class: "under" }, status)),
     h("div", { class: "sides" },
       h("div", {},
-        panel("Publish", h("form", { on: { submit: give } },
+        panel("Publish", h("form", { class: "stack", on: { submit: give } },
           h("div", { class: "bar" }, field("Topic name", topic), field("QoS", publishQos, "narrow")),
           field("Payload", text), h("div", { class: "bar" }, tick("retain", retain), publish), done)),
         panel("Subscribe", h("form", { class: "bar", on: { submit: take } }, field("Topic filter", filter),
