@@ -78,7 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut this = self;
         async move {
             let opened = Box::pin(this.open()).await;
-            if let Some(attachment) = opened.map_err(|refusal| this.turn_away(refusal)).ok() {
+            if let Ok(attachment) = opened.map_err(|refusal| this.turn_away(refusal)) {
                 let clock = this.shared.clock;
                 let mut held = Held { attachment: Some(attachment), close: None, clock };
                 let close = this.run(&mut held).await;

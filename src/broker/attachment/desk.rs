@@ -16,7 +16,8 @@ pub(super) struct Tools {
 pub(super) struct Desk(Option<Box<Tools>>);
 
 thread_local! {
-    /// Tools that nobody of this thread has in hand.
+    /// Tools that nobody of this thread has in hand. Boxed, so that an attachment without work holds a pointer only.
+    #[expect(clippy::vec_box, reason = "boxes go in and out as they are")]
     static SPARE: RefCell<Vec<Box<Tools>>> = const { RefCell::new(Vec::new()) };
 }
 
