@@ -84,7 +84,9 @@ impl Pressure {
         }
         drop(shortage);
         let mark = self.marks.refuse_connects_at;
-        let refuses = slows && resident_bytes > if self.refuses() { well_below(mark) } else { mark };
+        // Where it is not messages that take the memory, it may be clients.
+        let is_theirs = !is_over && is_first;
+        let refuses = (slows || is_theirs) && resident_bytes > if self.refuses() { well_below(mark) } else { mark };
         self.tell(slows, refuses, resident_bytes >> 20);
         had_slowed
     }

@@ -156,10 +156,11 @@ impl Drop for Broker {
 
 fn configure(directory: &TempDir, address: SocketAddr, extra_toml: &str) {
     let data = directory.path().join("data");
-    // What belongs to no table has to stand before the first.
-    let (top, tables) = extra_toml.split_at(extra_toml.find('[').unwrap_or(extra_toml.len()));
+    // What belongs to no table has to stand before the first; other keys are the listener's.
+    const TOP: &str = "persistence = false\n";
+    let (top, rest) = extra_toml.strip_prefix(TOP).map_or(("", extra_toml), |rest| (TOP, rest));
     let listener = format!("[[listener]]\naddress = \"{address}\"\nallow_anonymous = true\n");
-    let text = format!("data_dir = \"{}\"\n{top}\n{listener}\n{tables}\n", data.display());
+    let text = format!("data_dir = \"{}\"\n{top}\n{listener}\n{rest}\n", data.display());
     // Put in place at once, so that the broker never sees half of it.
     let draft = directory.path().join("vowmq.toml.draft");
     fs::write(&draft, text).expect("the broker's configuration can be written");

@@ -97,6 +97,12 @@ document.getElementById("skip").addEventListener("click", (event) => {
   page.focus();
 });
 document.getElementById("leave").addEventListener("click", askForToken);
+// A browser has six connections for one address: tabs that nobody looks at hold none of them.
+document.addEventListener("visibilitychange", () => {
+  if (nav.hidden) return;
+  if (document.hidden) pulse.end();
+  else pulse.begin();
+});
 pulse.listen(showReadiness);
 
 onUnknown(() => {

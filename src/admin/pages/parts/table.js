@@ -21,8 +21,8 @@ export function table({ caption, columns, none }) {
   return { box, show };
 }
 
-/** Page by page: `load(cursor)` gives items and next, `show(items)` draws them. */
-export function pager(load, show) {
+/** Page by page: `load(cursor)` gives items and next, `show(items)` draws them, `attempt(work)` tells what went wrong. */
+export function pager(load, show, attempt) {
   const before = [];
   let cursor;
   let next;
@@ -30,28 +30,36 @@ export function pager(load, show) {
   const on = h("button", { type: "button", class: "small", data: { key: "on" } }, "Next");
   const place = h("span", { class: "quiet" });
   const bar = h("div", { class: "more", hidden: true }, back, place, on);
-  const refresh = async () => {
-    const page = await load(cursor);
+  const turn = async (to) => {
+    const page = await load(to);
+    // Only now: where it failed, the page that is shown is still the one that was asked for.
+    cursor = to;
     next = page.next;
+    return page;
+  };
+  const draw = (page) => {
     show(page.items);
     back.disabled = before.length === 0;
     on.disabled = next === undefined;
     bar.hidden = before.length === 0 && next === undefined;
     place.textContent = `Page ${before.length + 1}`;
   };
-  back.addEventListener("click", () => {
-    cursor = before.pop();
-    refresh();
-  });
-  on.addEventListener("click", () => {
-    before.push(cursor);
-    cursor = next;
-    refresh();
-  });
-  const restart = () => {
+  const refresh = async () => draw(await turn(cursor));
+  back.addEventListener("click", () => attempt(async () => {
+    const page = await turn(before.at(-1));
+    before.pop();
+    draw(page);
+  }));
+  on.addEventListener("click", () => attempt(async () => {
+    const left = cursor;
+    const page = await turn(next);
+    before.push(left);
+    draw(page);
+  }));
+  const restart = async () => {
+    const page = await turn(undefined);
     before.length = 0;
-    cursor = undefined;
-    return refresh();
+    draw(page);
   };
   return { bar, refresh, restart };
 }

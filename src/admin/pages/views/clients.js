@@ -39,7 +39,7 @@ export function open(place, signal) {
   const trouble = h("div");
   const list = table({ caption: "Sessions", columns: COLUMNS, none: "No session is like that." });
   const asked = () => ({ contains: contains.value, state: which.value, sort: sort.value });
-  const pages = pager((cursor) => read("sessions", { ...asked(), cursor, limit: ROWS }, signal), list.show);
+  const pages = pager((cursor) => read("sessions", { ...asked(), cursor, limit: ROWS }, signal), list.show, (work) => attempt(work));
   const attempt = async (work) => {
     try {
       await work();
@@ -52,6 +52,8 @@ export function open(place, signal) {
   const restart = () => {
     clearTimeout(typing);
     typing = setTimeout(() => {
+      // Another page is shown by now.
+      if (signal.aborted) return;
       keep("clients", [], asked());
       attempt(pages.restart);
     }, TYPING_MS);

@@ -66,8 +66,8 @@ export function open(place, signal) {
     receivers.show(await read("receivers", { topic: topic.value }, signal));
     answer.hidden = false;
   });
-  const pages = pager((cursor) => filled({ contains: contains.value, cursor, limit: ROWS }, signal), list.show);
-  const groupPages = pager((cursor) => read("groups", { cursor, limit: ROWS }, signal), groups.show);
+  const pages = pager((cursor) => filled({ contains: contains.value, cursor, limit: ROWS }, signal), list.show, attempt);
+  const groupPages = pager((cursor) => read("groups", { cursor, limit: ROWS }, signal), groups.show, attempt);
   const submit = (event) => {
     event.preventDefault();
     kept();
@@ -77,6 +77,8 @@ export function open(place, signal) {
   contains.addEventListener("input", () => {
     clearTimeout(typing);
     typing = setTimeout(() => {
+      // Another page is shown by now.
+      if (signal.aborted) return;
       kept();
       attempt(pages.restart);
     }, TYPING_MS);
