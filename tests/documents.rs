@@ -212,7 +212,8 @@ fn every_test_named_against_hostile_input_exists() {
     let files = source::rust_files("src").into_iter().chain(source::rust_files("tests"));
     let sources: String = files.map(|path| read(&path)).collect();
     let page = read(&root().join("docs/HOSTILE.md"));
-    let is_plain = |text: &str| text.chars().all(|letter| letter.is_ascii_lowercase() || "_0123456789".contains(letter));
+    let is_plain =
+        |text: &str| text.chars().all(|letter| letter.is_ascii_lowercase() || "_0123456789".contains(letter));
     let named: BTreeSet<_> = page.split('`').filter(|text| text.contains('_') && is_plain(text)).collect();
     assert!(named.len() > 50, "{named:?}");
     let missing: Vec<_> = named.iter().filter(|name| !sources.contains(&format!("fn {name}("))).collect();
