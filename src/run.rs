@@ -65,11 +65,13 @@ pub async fn run(
         let Some(admin) = &admin else { return };
         let told = reloads.clone();
         let settings = Arc::new(move || told.settings());
+        let doors = reloads.clone();
+        let certificates = Arc::new(move || doors.certificates());
         let reload = Arc::new(move || {
             let all = reloads.reload_all().into_iter();
             all.map(|(name, result)| Reloaded { name, result }).collect()
         });
-        admin.begin(Desk { broker, clock, data_dir, log_level, is_stopping, settings, reload });
+        admin.begin(Desk { broker, clock, data_dir, log_level, is_stopping, settings, certificates, reload });
     });
     let served = served.await;
     watchdog.shutdown().await;

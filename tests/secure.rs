@@ -174,8 +174,39 @@ fn client_certificates_are_asked_for_checked_and_revoked() {
     assert!(client().with(&others, "client").connect(optional).is_err());
 }
 
+#[test]
+fn who_is_connected_with_a_certificate_that_is_revoked_has_to_go() {
+    let certs = Certs::new(&["--client", "sensor-7", "--client", "thief"]);
+    let crl = revoke_none(&certs);
+    let port = free_port();
+    let lists = format!("crl = \"{}\"\n", crl.display());
+    let broker = Broker::start(&certs.listener(port, &(certs.asks("required") + &lists)));
+    let mut thief = Client::trusting(&certs).with(&certs, "thief").connect(port).unwrap();
+    let mut sensor = Client::trusting(&certs).with(&certs, "sensor-7").connect(port).unwrap();
+    let mut plain = TcpStream::connect(broker.address).unwrap();
+    plain.set_read_timeout(Some(WITHIN)).unwrap();
+    plain.write_all(CONNECT).unwrap();
+    plain.read_exact(&mut [0; 4]).unwrap();
+    assert!(is_alive(&mut thief) && is_alive(&mut sensor));
+    revoke(&certs, "thief");
+    broker.signal("HUP");
+    assert!(!matches!(thief.read(&mut [0]), Ok(1..)), "closed, and a 3.1.1 client is told nothing");
+    assert!(is_alive(&mut sensor) && is_alive(&mut plain));
+    assert!(Client::trusting(&certs).with(&certs, "thief").connect(port).is_err());
+    assert_eq!(broker.log().matches("the certificate revoked").count(), 1);
+}
+
 /// A list that revokes one client's certificate.
 fn revoke(certs: &Certs, client: &str) -> PathBuf {
+    list(certs, Some(client))
+}
+
+/// A list that revokes nothing.
+fn revoke_none(certs: &Certs) -> PathBuf {
+    list(certs, None)
+}
+
+fn list(certs: &Certs, revoked: Option<&str>) -> PathBuf {
     let (ca, key) = (certs.path("ca.pem"), certs.path("ca.key"));
     let config = certs.path("ca.cnf");
     let index = certs.path("index.txt");
@@ -194,7 +225,9 @@ fn revoke(certs: &Certs, client: &str) -> PathBuf {
         let done = command.output().expect("openssl is installed");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     };
-    openssl(&[Path::new("-revoke"), &certs.path(&format!("{client}.pem"))]);
+    if let Some(client) = revoked {
+        openssl(&[Path::new("-revoke"), &certs.path(&format!("{client}.pem"))]);
+    }
     openssl(&[Path::new("-gencrl"), Path::new("-out"), &out]);
     out
 }

@@ -3,11 +3,12 @@
 //! Labels have few values that are known beforehand (versions, QoS, reasons, listeners); no client can add any.
 mod encode;
 
-use super::Shared;
 use super::health::hindrances;
 use super::problem::{Problem, Ready};
+use super::{Desk, Shared};
 use crate::broker::{Broker, Census, Counters, Lag};
 use crate::machine;
+use crate::tls::Life;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -16,8 +17,8 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -28,12 +29,14 @@ struct Scrape {
     broker: Arc<Broker>,
     is_ready: bool,
     started_s: f64,
+    now_s: f64,
     census: Census,
     lag: Lag,
     resident_bytes: Option<u64>,
     open_files: Option<u64>,
     disk_bytes: Option<(u64, u64)>,
     log_files: (u64, u64),
+    certificates: Vec<(String, Vec<Life>)>,
 }
 
 /// Metrics for Prometheus and its kin.
@@ -42,7 +45,7 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>, Ready(desk): Read
     let is_ready = hindrances(shared.desk.get()).is_empty();
     // It looks at every session and at the disk, so that it does not belong on a thread that serves connections.
     let text = tokio::task::spawn_blocking(move || {
-        let scrape = Scrape::take(desk.broker, desk.clock.started_at().as_millis(), desk.data_dir, is_ready);
+        let scrape = Scrape::take(&desk, is_ready);
         let mut registry = Registry::default();
         registry.register_collector(Box::new(scrape));
         let mut text = String::new();
@@ -54,11 +57,13 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>, Ready(desk): Read
 }
 
 impl Scrape {
-    fn take(broker: Arc<Broker>, started_ms: u64, data_dir: Option<PathBuf>, is_ready: bool) -> Self {
-        let directory = data_dir.as_deref();
+    fn take(desk: &Desk, is_ready: bool) -> Self {
+        let (broker, directory) = (desk.broker.clone(), desk.data_dir.as_deref());
         Self {
             is_ready,
-            started_s: started_ms as f64 / 1000.0,
+            started_s: desk.clock.started_at().as_millis() as f64 / 1000.0,
+            now_s: desk.clock.now().as_millis() as f64 / 1000.0,
+            certificates: (desk.certificates)(),
             census: broker.census(),
             lag: broker.lag(),
             resident_bytes: machine::resident_bytes(),
@@ -138,6 +143,23 @@ impl Scrape {
         Ok(())
     }
 
+    /// Below zero for those that have ended. A listener may have more than one of the same name, as of two kinds of key:
+    /// the first to end is told.
+    fn put_certificates(&self, page: &mut Page<'_>) -> fmt::Result {
+        const DAY_S: f64 = 86_400.0;
+        let mut ends: BTreeMap<(&str, &str), i64> = BTreeMap::new();
+        for (listener, life) in
+            self.certificates.iter().flat_map(|(name, lives)| lives.iter().map(move |life| (name, life)))
+        {
+            let end = ends.entry((listener, &life.subject)).or_insert(life.expires_at_s);
+            *end = life.expires_at_s.min(*end);
+        }
+        let days = ends.into_iter().map(|((listener, subject), end)| {
+            ([("listener", listener), ("subject", subject)], (end as f64 - self.now_s) / DAY_S)
+        });
+        page.gauges("vowmq_certificate_expiry_days", "Days until a listener's certificate ends", days)
+    }
+
     fn put_store(&self, page: &mut Page<'_>) -> fmt::Result {
         let commits = &self.broker.counters.commits;
         page.histogram(
@@ -176,6 +198,7 @@ impl Collector for Scrape {
         self.put_clients(page)?;
         self.put_traffic(page)?;
         self.put_store(page)?;
+        self.put_certificates(page)?;
         put_counters(&self.broker.counters, page)
     }
 }

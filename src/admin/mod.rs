@@ -17,7 +17,7 @@ pub use listener::Opened;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::{self, Config, InForce};
-use crate::tls::{Guard, Place};
+use crate::tls::{Guard, Life, Place};
 use credentials::CredentialsError;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
@@ -43,6 +43,8 @@ pub struct Desk {
     pub is_stopping: Arc<AtomicBool>,
     /// The settings in force. May wait for the disk.
     pub settings: Arc<dyn Fn() -> Vec<InForce> + Send + Sync>,
+    /// Until when the certificates of each listener are good, by its name.
+    pub certificates: Arc<dyn Fn() -> Vec<(String, Vec<Life>)> + Send + Sync>,
     /// Loads certificates, rules and the like anew.
     pub reload: Arc<dyn Fn() -> Vec<Reloaded> + Send + Sync>,
 }

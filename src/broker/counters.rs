@@ -70,6 +70,8 @@ counters! {
     logins_renewed: "logins/renewed",
     /// Connections closed because what had proved the client was not valid any more.
     logins_expired: "logins/expired",
+    /// Connections closed because a reload took the user away, or revoked the certificate.
+    logins_withdrawn: "logins/withdrawn",
     logins_refused_no_proof: "logins/refused/no_proof",
     logins_refused_unknown_user: "logins/refused/unknown_user",
     logins_refused_no_password: "logins/refused/no_password",

@@ -5,7 +5,7 @@
 use super::loads::shelved;
 use super::slot::Place;
 use super::traffic::ByQoS;
-use super::{Broker, Slot};
+use super::{Broker, Slot, Standing};
 use crate::packet::Version;
 use crate::session::{Look, Span};
 use crate::store::StoreError;
@@ -32,6 +32,8 @@ pub struct Visit {
     /// The listener it came through.
     pub listener: Option<Arc<str>>,
     pub address: Option<SocketAddr>,
+    /// `None` where what it was let in by cannot be taken back.
+    pub standing: Option<Standing>,
 }
 
 /// A session and its connection at one moment.

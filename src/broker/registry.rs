@@ -3,7 +3,7 @@ use super::attachment::Attachment;
 use super::inspect::{Notes, Visit};
 use super::loads::Load;
 use super::slot::Place;
-use super::{Batch, Broker, Slot, Waypoint};
+use super::{Batch, Broker, Slot, Standing, Waypoint};
 use crate::access::Subject;
 use crate::packet::Connect;
 use crate::session::{Authenticated, Close, Parked, Session, requested_client_id};
@@ -24,6 +24,7 @@ pub struct ConnectRequest {
     authenticated: Option<Authenticated>,
     listener: Option<Arc<str>>,
     address: Option<SocketAddr>,
+    standing: Option<Standing>,
     /// When its connection came.
     since: Option<Now>,
 }
@@ -33,6 +34,12 @@ impl ConnectRequest {
     #[must_use]
     pub fn authenticated_by(self, authenticated: Option<Authenticated>) -> Self {
         Self { authenticated, ..self }
+    }
+
+    /// The client may stay as long as this holds.
+    #[must_use]
+    pub fn while_it_holds(self, standing: Option<Standing>) -> Self {
+        Self { standing, ..self }
     }
 
     /// Notes for operators where the client comes from, and since when it is there.
@@ -78,8 +85,17 @@ impl Broker {
             let why = "the client may not publish its will";
             return Err(Violation::new(ReasonCode::NotAuthorized, "MQTT-3.1.4-2", why));
         }
-        let (authenticated, listener, address, since) = (None, None, None, None);
-        Ok(ConnectRequest { connect, client_id, is_assigned, identity, authenticated, listener, address, since })
+        Ok(ConnectRequest {
+            connect,
+            client_id,
+            is_assigned,
+            identity,
+            authenticated: None,
+            listener: None,
+            address: None,
+            standing: None,
+            since: None,
+        })
     }
 
     /// Refuses a client that connects too often; to be asked once for each CONNECT.
@@ -180,8 +196,8 @@ impl Broker {
         saved: Option<Box<Parked>>,
         now: Now,
     ) -> Attachment {
-        let ConnectRequest { connect, client_id, is_assigned, identity, authenticated, listener, address, since } =
-            request;
+        let ConnectRequest { connect, client_id, is_assigned, identity, authenticated, .. } = request;
+        let ConnectRequest { listener, address, standing, since, .. } = request;
         let visit = Visit {
             connected_at: now,
             version: connect.version,
@@ -190,6 +206,7 @@ impl Broker {
             identity: identity.clone(),
             listener,
             address,
+            standing,
         };
         self.counters.connections_opened.add(1);
         slot.lock().notes = Notes { visit: Some(Arc::new(visit)), left_at: None };

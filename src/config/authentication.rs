@@ -10,11 +10,13 @@ pub struct Authentication {
     pub threads: usize,
     /// Logins that may wait for one of them.
     pub queued_logins_max: usize,
+    /// Whether a reload that takes a user away, or revokes a certificate, ends the connections of who came in by it.
+    pub disconnect_removed: bool,
 }
 
 impl Default for Authentication {
     fn default() -> Self {
-        Self { threads: 2, queued_logins_max: 1000 }
+        Self { threads: 2, queued_logins_max: 1000, disconnect_removed: true }
     }
 }
 

@@ -21,8 +21,9 @@ const AT_ONCE: [&str; 11] = [
 
 /// Keys whose changes count for clients that connect from then on: the others were told the old values, or have them built
 /// in.
-const FOR_NEW_CLIENTS: [&str; 25] = [
+const FOR_NEW_CLIENTS: [&str; 26] = [
     "access.on_denied_publish",
+    "authentication.disconnect_removed",
     "limits.client_id_bytes_max",
     "limits.connect_bytes_max",
     "limits.connect_timeout_ms",

@@ -1,7 +1,7 @@
 //! The authenticators of one listener, one after the other: the first that says yes or no decides.
 use super::pool::Pool;
 use super::scram::{self, Exchange, ScramFile};
-use super::{Authenticator, Denial, Judgement, Method, Proof, is_user_name};
+use super::{Authenticator, Denial, Judgement, Method, Proof, Voucher, is_user_name};
 use std::sync::Arc;
 
 #[derive(Debug, Clone)]
@@ -46,6 +46,17 @@ impl Chain {
         ScramFile::begin(files, message).map_err(|_| Denial::Exchange)
     }
 
+    /// Whether whoever vouched for a user still would.
+    pub fn vouches(&self, voucher: &Voucher, user: &str) -> bool {
+        self.links.iter().any(|link| match &link.method {
+            Method::PasswordFile(file) => {
+                *voucher == Voucher::PasswordFile(link.name.clone()) && file.source.current().find(user).is_some()
+            }
+            Method::Scram(file) => *voucher == Voucher::Exchange && file.knows(user),
+            Method::Certificate { .. } | Method::Jwt(_) | Method::Http(_) => false,
+        })
+    }
+
     /// Takes as long to refuse an unknown user as it would take for a known one with a wrong password.
     async fn pretend(&self, proof: &Proof) -> Denial {
         let files = self.links.iter().filter_map(|link| match &link.method {
@@ -62,7 +73,7 @@ impl Chain {
 impl Authenticator {
     async fn judge(&self, proof: &Proof, pool: &Pool) -> Judgement {
         match &self.method {
-            Method::PasswordFile(file) => file.judge(proof, pool).await,
+            Method::PasswordFile(file) => file.judge(&self.name, proof, pool).await,
             Method::Certificate { user_must_match } => super::certificate::judge(*user_must_match, proof),
             Method::Jwt(tokens) => tokens.judge(proof, pool).await,
             Method::Http(callout) => callout.judge(&self.name, proof).await,

@@ -15,7 +15,7 @@ mod scram;
 mod source;
 
 pub use chain::Chain;
-pub use proof::{Denial, Judgement, Proof, Proved, is_user_name};
+pub use proof::{Denial, Judgement, Proof, Proved, Voucher, is_user_name};
 pub use scram::{Exchange, Failed};
 
 use crate::clock::Clock;
@@ -57,7 +57,7 @@ pub struct Authenticators {
 
 #[derive(Debug)]
 struct Authenticator {
-    name: String,
+    name: Arc<str>,
     method: Method,
 }
 
@@ -77,7 +77,7 @@ impl Authenticators {
         let mut all = Vec::new();
         for one in &config.authenticators {
             let method = Method::open(one, clock).map_err(|error| fail(&one.name, error))?;
-            all.push(Arc::new(Authenticator { name: one.name.clone(), method }));
+            all.push(Arc::new(Authenticator { name: one.name.as_str().into(), method }));
         }
         let needs_pool = all.iter().any(|one| matches!(one.method, Method::PasswordFile(_) | Method::Jwt(_)));
         let threads = if needs_pool { config.authentication.threads } else { 0 };
@@ -88,7 +88,7 @@ impl Authenticators {
 
     /// Those that one listener asks, in its order; without names all of them.
     pub fn chain(&self, names: Option<&[String]>) -> Chain {
-        let find = |name: &String| self.all.iter().find(|one| one.name == *name).cloned();
+        let find = |name: &String| self.all.iter().find(|one| *one.name == **name).cloned();
         let links = match names {
             Some(names) => names.iter().filter_map(find).collect(),
             None => self.all.clone(),
@@ -102,11 +102,13 @@ impl Authenticators {
     }
 
     /// Reads all files anew. Either everything is good and in force from here on (true: something has changed), or all
-    /// stays as it was. Clients that are connected stay so.
+    /// stays as it was. Clients that are connected stay so;
+    /// whether they still should, [`Chain::vouches`] tells.
     pub fn reload(&self) -> Result<bool, String> {
+        let fail = |name: &str, source| IdentityError { name: name.to_owned(), source };
         let mut changes = Vec::new();
         for one in &self.all {
-            let change = one.method.refresh().map_err(|source| IdentityError { name: one.name.clone(), source });
+            let change = one.method.refresh().map_err(|source| fail(&one.name, source));
             changes.extend(change.map_err(|error| error.to_string())?);
         }
         let has_changed = !changes.is_empty();

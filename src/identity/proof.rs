@@ -4,6 +4,7 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// What a CONNECT and its transport say about who the client is. Holds a secret: its `Debug` leaves that out.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -42,6 +43,17 @@ pub struct Proved {
     pub claims: BTreeMap<String, String>,
     /// Milliseconds since 1970.
     pub expires_at_ms: Option<u64>,
+    /// Whose word it was, where that can be taken back.
+    pub voucher: Option<Voucher>,
+}
+
+/// Who vouches for a client as long as its user is in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Voucher {
+    /// The authenticator of this name.
+    PasswordFile(Arc<str>),
+    /// Any that takes part in exchanges.
+    Exchange,
 }
 
 impl Proved {

@@ -271,6 +271,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Some(Close::KeepAlive) => counters.keep_alive_timeouts.add(1),
             Some(Close::Stalled) => counters.write_stalls.add(1),
             Some(Close::ProofExpired) => counters.logins_expired.add(1),
+            Some(Close::ProofWithdrawn) => counters.logins_withdrawn.add(1),
             _ => {}
         }
         if let Some(attachment) = held.attachment.as_ref() {
@@ -279,6 +280,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if let Some(Close::TakenOver { .. }) = close {
                 let (client_id, address) = (attachment.client_id(), &self.peer);
                 tracing::info!(client_id, %address, "another connection took the client identifier");
+            }
+            if let Some(Close::ProofWithdrawn) = close {
+                let (client_id, address) = (attachment.client_id(), &self.peer);
+                tracing::info!(client_id, %address, "closed: the user was removed, or the certificate revoked");
             }
         }
         held.close = close;

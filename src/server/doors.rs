@@ -6,7 +6,7 @@ use super::peer::Entrance;
 use super::{ServerError, Shared};
 use crate::config::Listener;
 use crate::identity::Authenticators;
-use crate::tls::Guard;
+use crate::tls::{Guard, Life};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -59,6 +59,16 @@ impl Doors {
         let inner = self.inner.lock();
         let own = inner.doors.iter().filter_map(|door| door.entrance.load().tls.clone());
         own.chain(self.others.iter().cloned()).collect()
+    }
+
+    /// Until when the certificates of each listener are good, by its name.
+    pub fn certificates(&self) -> Vec<(String, Vec<Life>)> {
+        let inner = self.inner.lock();
+        let own = inner.doors.iter().filter_map(|door| {
+            let entrance = door.entrance.load();
+            entrance.tls.as_ref().map(|guard| (entrance.name.to_string(), guard.lives()))
+        });
+        own.chain(self.others.iter().map(|guard| (guard.place().to_owned(), guard.lives()))).collect()
     }
 
     /// The listeners at work.

@@ -4,6 +4,7 @@ use super::transport::{Duplex, Transport};
 use super::{Shared, proxy};
 use crate::broker::Counters;
 use std::io;
+use std::sync::Arc;
 use tokio_tungstenite::tungstenite;
 
 /// Why a connection never came to MQTT.
@@ -74,6 +75,7 @@ pub(super) async fn shake<S: Duplex + 'static>(
     let Ok(place) = shared.handshakes.load_full().acquire_owned().await else { return Err(Failure::NoRoom) };
     let stream = guard.acceptor().accept(stream).await.map_err(Failure::Tls)?;
     peer.certificate = guard.client_name(stream.get_ref().1);
+    peer.shown = guard.shown(stream.get_ref().1).map(Arc::new);
     if guard.needs_name() && peer.certificate.is_none() {
         return Err(Failure::Nameless);
     }

@@ -114,7 +114,7 @@ impl Open {
         let Some(place) = entrance.room.enter(entrance.connections_max) else {
             return counters.connections_refused_listener.add(1);
         };
-        let peer = Peer { entrance, address, certificate: None };
+        let peer = Peer { entrance, address, certificate: None, shown: None };
         let shared = shared.clone();
         match accepted {
             Accepted::Tcp(stream, _) => {

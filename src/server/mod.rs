@@ -109,7 +109,7 @@ pub async fn run_with(
     let live = Arc::new(Live::new(rereading, config, shared.clone(), doors.clone()));
     let mut files: Vec<Arc<dyn Reloadable>> = vec![Arc::new(AccessRules(shared.broker.clone())), authenticators];
     files.extend(reloadable);
-    let reloads = Arc::new(Reloads::new(live.clone(), doors.clone(), files, shared.broker.counters.clone()));
+    let reloads = Arc::new(Reloads::new(live.clone(), doors.clone(), files, shared.broker.clone()));
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     tasks.spawn(reloads.clone().run(stopped.clone()));

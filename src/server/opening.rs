@@ -5,6 +5,7 @@ use super::proving::FailedLogin;
 use crate::broker::{Attachment, ConnectRequest, Step};
 use crate::codec;
 use crate::packet::{ConnAck, Connect, Packet, Version};
+use crate::session::Close;
 use crate::types::{ReasonCode, Text, Violation};
 use bytes::{Bytes, BytesMut};
 use std::future::poll_fn;
@@ -51,12 +52,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let opened = tokio::time::timeout(patience, async {
             let mut connect = self.read_connect().await?;
             let answer = Answer::to(&connect);
-            let (identity, authenticated) = self.prove(&mut connect, answer).await?;
+            let (proved, authenticated) = self.prove(&mut connect, answer).await?;
+            let vouched = proved.voucher.clone().zip(proved.user.clone());
+            let standing = self.peer.standing(vouched).filter(|_| self.limits.disconnect_removed);
+            let identity = self.identity(proved);
             let refuse = |violation| Refusal::Refused(violation, Some(answer));
             let request = self.shared.broker.admit(connect, Arc::new(identity)).map_err(refuse)?;
             self.shared.broker.check_connect_rate(&request, self.shared.clock.now()).map_err(refuse)?;
             let request = request.via(self.peer.entrance.name.clone(), self.peer.address, self.last_write);
-            attach(&self.shared, request.authenticated_by(authenticated)).await.map_err(refuse)
+            let request = request.authenticated_by(authenticated).while_it_holds(standing.clone());
+            let mut attachment = attach(&self.shared, request).await.map_err(refuse)?;
+            // What changed while the client was on its way in was not asked of it.
+            if standing.is_some_and(|standing| !standing.holds()) {
+                attachment.close(Close::ProofWithdrawn);
+            }
+            Ok(attachment)
         });
         opened.await.unwrap_or(Err(Refusal::TimedOut))
     }

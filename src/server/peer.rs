@@ -1,8 +1,9 @@
 //! Who is at the other end of a connection, as far as its transport tells.
 use super::websocket::Rules;
+use crate::broker::Standing;
 use crate::config::Listener;
-use crate::identity::{Authenticators, Chain};
-use crate::tls::{Guard, Place as TlsPlace};
+use crate::identity::{Authenticators, Chain, Voucher};
+use crate::tls::{Guard, Place as TlsPlace, Shown};
 use crate::types::{Identity, Text};
 use ipnet::IpNet;
 use std::fmt;
@@ -100,9 +101,25 @@ pub(super) struct Peer {
     pub address: Option<SocketAddr>,
     /// The name in the certificate that the peer's TLS handshake proved.
     pub certificate: Option<Text>,
+    /// What it showed there, where that may be revoked while it is connected.
+    pub shown: Option<Arc<Shown>>,
 }
 
 impl Peer {
+    /// What may be taken back of what the client was let in by.
+    pub fn standing(&self, proved: Option<(Voucher, Text)>) -> Option<Standing> {
+        if proved.is_none() && self.shown.is_none() {
+            return None;
+        }
+        let (entrance, shown) = (self.entrance.clone(), self.shown.clone());
+        Some(Standing::new(move || {
+            let guard = entrance.tls.as_ref();
+            let is_revoked = guard.zip(shown.as_ref()).is_some_and(|(guard, shown)| guard.is_revoked(shown));
+            let is_known = |(voucher, user): &(Voucher, Text)| entrance.authenticators.vouches(voucher, user.as_str());
+            !is_revoked && proved.as_ref().is_none_or(is_known)
+        }))
+    }
+
     /// What is known without any proof by the client itself.
     pub fn identity(&self) -> Identity {
         Identity {

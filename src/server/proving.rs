@@ -4,7 +4,7 @@ use super::connection::Connection;
 use super::opening::{Answer, Refusal};
 use crate::broker::{Attachment, Counter, Counters};
 use crate::codec;
-use crate::identity::{Denial, Judgement, Proof, Proved};
+use crate::identity::{Denial, Judgement, Proof, Proved, Voucher};
 use crate::packet::{Auth, Connect, Packet};
 use crate::session::{Authenticated, AuthenticationStep, Verdict};
 use crate::types::{Identity, ReasonCode, Text, Violation};
@@ -33,7 +33,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         &mut self,
         connect: &mut Connect,
         answer: Answer,
-    ) -> Result<(Identity, Option<Authenticated>), Refusal> {
+    ) -> Result<(Proved, Option<Authenticated>), Refusal> {
         let proof = self.proof(connect);
         let fail = |denial| {
             let user = proof.user.as_ref().map(Text::detached);
@@ -45,7 +45,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Some(method) = connect.properties.authentication_method.take() {
             let message = connect.properties.authentication_data.take().unwrap_or_default();
             let (proved, authenticated) = self.play(method, &message, &proof, answer).await?;
-            return Ok((self.identity(proved), Some(authenticated)));
+            return Ok((proved, Some(authenticated)));
         }
         let entrance = self.peer.entrance.clone();
         // Where nobody can be asked, a user name says nothing.
@@ -67,7 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Judgement::Unknown => return Err(fail(Denial::NoProof)),
             Judgement::Denied(denial) => return Err(fail(denial)),
         };
-        Ok((self.identity(proved), None))
+        Ok((proved, None))
     }
 
     fn may_log_in(&self, user: Option<&Text>) -> bool {
@@ -85,8 +85,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn identity(&self, proved: Proved) -> Identity {
-        let Proved { user, groups, claims, expires_at_ms } = proved;
+    pub(super) fn identity(&self, proved: Proved) -> Identity {
+        let Proved { user, groups, claims, expires_at_ms, voucher: _ } = proved;
         Identity { user, groups, claims, expires_at_ms, ..self.peer.identity() }
     }
 
@@ -117,7 +117,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let last = exchange.finish(&message).map_err(|_| fail(Denial::Exchange, Some(&user)))?;
         self.shared.broker.counters.logins_accepted.add(1);
         let user = Text::try_from(user.as_str()).map_err(|_| fail(Denial::UserName, None))?;
-        Ok((Proved::user(&user), Authenticated { method: method.detached(), data: last.into() }))
+        let proved = Proved { voucher: Some(Voucher::Exchange), ..Proved::user(&user) };
+        Ok((proved, Authenticated { method: method.detached(), data: last.into() }))
     }
 
     async fn challenge(&mut self, method: &Text, data: Bytes, answer: Answer) -> Result<(), Refusal> {

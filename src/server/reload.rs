@@ -1,10 +1,10 @@
 //! Settings and files that are read again while the broker runs: at SIGHUP, and when one of them has changed.
 use super::doors::{Doors, Outcome};
 use super::live::Live;
-use crate::broker::{AccessRules, Counters};
+use crate::broker::{AccessRules, Broker};
 use crate::config::InForce;
 use crate::identity::Authenticators;
-use crate::tls::Guard;
+use crate::tls::{Guard, Life};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -78,7 +78,7 @@ pub struct Reloads {
     /// Their certificates come and go with listeners.
     doors: Arc<Doors>,
     files: Vec<Arc<dyn Reloadable>>,
-    counters: Arc<Counters>,
+    broker: Arc<Broker>,
 }
 
 /// What was seen at the last look.
@@ -95,9 +95,14 @@ impl Reloads {
         live: Arc<Live>,
         doors: Arc<Doors>,
         files: Vec<Arc<dyn Reloadable>>,
-        counters: Arc<Counters>,
+        broker: Arc<Broker>,
     ) -> Self {
-        Self { live, doors, files, counters }
+        Self { live, doors, files, broker }
+    }
+
+    /// Until when the certificates of each listener are good, by its name.
+    pub fn certificates(&self) -> Vec<(String, Vec<Life>)> {
+        self.doors.certificates()
     }
 
     /// The settings in force, and where each comes from. May wait for the disk.
@@ -173,6 +178,10 @@ impl Reloads {
     fn reload(&self, one: &dyn Reloadable) -> Result<bool, String> {
         let result = one.reload();
         self.tell(&one.name(), &result);
+        // Whoever was let in by what is gone now goes as well.
+        if result == Ok(true) {
+            self.broker.dismiss_withdrawn();
+        }
         result
     }
 
@@ -180,11 +189,11 @@ impl Reloads {
         match result {
             Ok(false) => {}
             Ok(true) => {
-                self.counters.reloads.add(1);
+                self.broker.counters.reloads.add(1);
                 tracing::info!("read again: {name}");
             }
             Err(why) => {
-                self.counters.reloads_failed.add(1);
+                self.broker.counters.reloads_failed.add(1);
                 tracing::error!("not taken, what was there before stays in force: {name}: {why}");
             }
         }

@@ -20,6 +20,8 @@ pub(crate) struct LinkLimits {
     pub write_buffer_bytes_max: usize,
     /// How long the peer may take none of them.
     pub write_stall_timeout: Duration,
+    /// Whether a client goes when what it was let in by is taken back.
+    pub disconnect_removed: bool,
 }
 
 pub(super) fn link(config: &Config) -> LinkLimits {
@@ -29,6 +31,7 @@ pub(super) fn link(config: &Config) -> LinkLimits {
         connect_timeout: Duration::from_millis(limits.connect_timeout_ms),
         write_buffer_bytes_max: limits.write_buffer_bytes_max,
         write_stall_timeout: Duration::from_millis(limits.write_stall_timeout_ms),
+        disconnect_removed: config.authentication.disconnect_removed,
     }
 }
 

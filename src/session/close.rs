@@ -20,6 +20,8 @@ pub enum Close {
     Shutdown,
     /// What proved who the client is counts no more.
     ProofExpired,
+    /// What proved who the client is was taken back.
+    ProofWithdrawn,
     /// The peer took nothing of what was written to it for too long.
     Stalled,
     /// An operator's or a safeguard's decision.
@@ -37,6 +39,7 @@ impl Close {
             Self::TakenOver { .. } => Some(ReasonCode::SessionTakenOver),
             Self::Shutdown => Some(ReasonCode::ServerShuttingDown),
             Self::ProofExpired => Some(ReasonCode::MaximumConnectTime),
+            Self::ProofWithdrawn => Some(ReasonCode::NotAuthorized),
         }
     }
 
@@ -48,6 +51,7 @@ impl Close {
             Self::TakenOver { .. } => Some("another connection uses this client identifier"),
             Self::Shutdown => Some("the broker is shutting down"),
             Self::ProofExpired => Some("what proved who the client is has expired"),
+            Self::ProofWithdrawn => Some("what proved who the client is was taken back"),
             Self::ByClient(_) | Self::Refused(_) | Self::Stalled | Self::Administrative(_) => None,
         }
     }

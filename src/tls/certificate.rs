@@ -1,4 +1,5 @@
 //! What certificates say: whose they are, for which names, and until when.
+use super::Life;
 use crate::config::CertificateName;
 use crate::types::Text;
 use rustls_pki_types::CertificateDer;
@@ -30,10 +31,16 @@ pub(super) fn dns_names(certificate: &CertificateDer<'_>) -> Vec<String> {
     names.collect()
 }
 
-/// Seconds since 1970 from which on a certificate is worth nothing.
-pub(super) fn expires_at_s(certificate: &CertificateDer<'_>) -> Option<i64> {
+/// Characters of a subject that are told.
+const SUBJECT_CHARS_MAX: usize = 64;
+
+/// From when on a certificate is worth nothing, and whose it is: by its common name or, without one, its first DNS name.
+pub(super) fn life(certificate: &CertificateDer<'_>) -> Option<Life> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-    Some(parsed.validity().not_after.timestamp())
+    let common = parsed.subject().iter_common_name().find_map(|name| name.as_str().ok());
+    let subject = common.map(str::to_owned).or_else(|| alternative_names(&parsed).into_iter().next());
+    let subject = subject.unwrap_or_default().chars().take(SUBJECT_CHARS_MAX).collect();
+    Some(Life { subject, expires_at_s: parsed.validity().not_after.timestamp() })
 }
 
 fn alternative_names(certificate: &X509Certificate<'_>) -> Vec<String> {

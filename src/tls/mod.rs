@@ -6,11 +6,12 @@ use crate::config::{ClientCertificate, Pair, Tls, TlsVersion};
 use crate::types::Text;
 use arc_swap::ArcSwap;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls;
 use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
@@ -29,8 +30,26 @@ struct Made {
     config: Arc<ServerConfig>,
     /// Of the files that it was made from.
     digest: [u8; 32],
-    /// When the first of the certificates ends, in seconds since 1970.
-    expires_at_s: Option<i64>,
+    /// Until when each of the certificates is good.
+    lives: Vec<Life>,
+    /// Looks at clients' certificates, where a list may revoke them.
+    revoking: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+/// Until when a certificate is good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Life {
+    /// Whose it is, in short.
+    pub subject: String,
+    /// Seconds since 1970.
+    pub expires_at_s: i64,
+}
+
+/// The certificates that a client showed when it came, and when that was.
+#[derive(Debug)]
+pub struct Shown {
+    chain: Vec<CertificateDer<'static>>,
+    at: UnixTime,
 }
 
 /// Whose TLS it is.
@@ -79,7 +98,30 @@ impl Guard {
 
     /// When the first of the certificates ends, in seconds since 1970.
     pub fn expires_at_s(&self) -> Option<i64> {
-        self.current.load().expires_at_s
+        self.current.load().lives.iter().map(|life| life.expires_at_s).min()
+    }
+
+    /// Until when each of the certificates is good.
+    pub fn lives(&self) -> Vec<Life> {
+        self.current.load().lives.clone()
+    }
+
+    /// What the client showed, where that may be revoked while it is there.
+    pub fn shown(&self, connection: &ServerConnection) -> Option<Shown> {
+        self.settings.crl.as_ref()?;
+        let chain = connection.peer_certificates()?.iter().map(|one| one.clone().into_owned()).collect();
+        Some(Shown { chain, at: UnixTime::now() })
+    }
+
+    /// Whether a list that is in force revokes what a client showed. Nothing else is looked at: what was good when the
+    /// client came may have ended, or its root be gone, without harm to who is there.
+    pub fn is_revoked(&self, shown: &Shown) -> bool {
+        let current = self.current.load();
+        let (Some(verifier), Some((own, between))) = (&current.revoking, shown.chain.split_first()) else {
+            return false;
+        };
+        let told = verifier.verify_client_cert(own, between, shown.at);
+        matches!(told, Err(rustls::Error::InvalidCertificate(rustls::CertificateError::Revoked)))
     }
 
     /// The name that the client's certificate proves.
@@ -91,6 +133,14 @@ impl Guard {
     /// Whether a client must have shown a certificate that names it.
     pub fn needs_name(&self) -> bool {
         self.settings.client_certificate == ClientCertificate::Required
+    }
+
+    /// Whose TLS it is, in a word.
+    pub fn place(&self) -> &'static str {
+        match self.place {
+            Place::Listener => "listener",
+            Place::Admin => "admin",
+        }
     }
 
     /// What it is, for the log.
@@ -135,7 +185,7 @@ fn make(settings: &Tls, place: Place) -> Result<Made, String> {
     let first = Pair { certificate: settings.certificate.clone(), key: settings.key.clone() };
     let pairs = std::iter::once(&first).chain(&settings.certificates);
     let keys = pairs.map(|pair| load(pair, &provider, place)).collect::<Result<Vec<_>, _>>()?;
-    let expires_at_s = keys.iter().filter_map(|named| certificate::expires_at_s(named.key.cert.first()?)).min();
+    let lives = keys.iter().filter_map(|named| certificate::life(named.key.cert.first()?)).collect();
     let versions = match settings.version_min {
         TlsVersion::V12 => &[&TLS13, &TLS12][..],
         TlsVersion::V13 => &[&TLS13][..],
@@ -143,13 +193,18 @@ fn make(settings: &Tls, place: Place) -> Result<Made, String> {
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(versions)
         .map_err(|error| format!("{}: {error}", place.key()))?;
-    let builder = match settings.client_certificate {
-        ClientCertificate::Off => builder.with_no_client_auth(),
-        wanted => builder.with_client_cert_verifier(verifier(settings, wanted, &provider, place)?),
+    let verifier = match settings.client_certificate {
+        ClientCertificate::Off => None,
+        wanted => Some(verifier(settings, wanted, &provider, place)?),
+    };
+    let revoking = verifier.clone().filter(|_| settings.crl.is_some());
+    let builder = match verifier {
+        None => builder.with_no_client_auth(),
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
     };
     let mut config = builder.with_cert_resolver(Arc::new(Chooser { keys }));
     config.alpn_protocols = place.protocols();
-    Ok(Made { config: Arc::new(config), digest, expires_at_s })
+    Ok(Made { config: Arc::new(config), digest, lives, revoking })
 }
 
 fn load(pair: &Pair, provider: &CryptoProvider, place: Place) -> Result<Named, String> {

@@ -8,6 +8,7 @@ mod ctl;
 mod delivery;
 mod document;
 mod draining;
+mod expiry;
 mod exporter;
 mod live;
 mod metrics;

@@ -7,3 +7,4 @@ mod reloads;
 mod services;
 mod support;
 mod tokens;
+mod withdrawals;

@@ -3,7 +3,7 @@ use crate::support::{Place, authenticator};
 use bytes::Bytes;
 use vowmq::clock::Clock;
 use vowmq::config::{Config, Sources};
-use vowmq::identity::{Authenticators, Judgement, Proof};
+use vowmq::identity::{Authenticators, Judgement, Proof, Voucher};
 use vowmq::types::Text;
 
 fn load(place: &Place, settings: &str) -> Authenticators {
@@ -58,4 +58,23 @@ async fn all_files_are_taken_over_or_none() {
     place.write("scram", "");
     assert_eq!(authenticators.reload(), Ok(true));
     assert!(gets_in(&authenticators, "ann", "new").await);
+}
+
+#[tokio::test]
+async fn nobody_vouches_any_more_for_who_was_removed() {
+    let place = Place::new();
+    place.users(&[("ann", "x"), ("bob", "x")]);
+    assert!(place.passwd(&["scram", "add", "eve", "--scram"], "x\n").status.success());
+    let settings = authenticator("staff", "password_file", &place.path("users"));
+    let authenticators = load(&place, &format!("{settings}{}", authenticator("strong", "scram", &place.path("scram"))));
+    let (chain, staff) = (authenticators.chain(None), Voucher::PasswordFile("staff".into()));
+    assert!(chain.vouches(&staff, "ann") && chain.vouches(&staff, "bob") && chain.vouches(&Voucher::Exchange, "eve"));
+    assert!(!chain.vouches(&Voucher::Exchange, "ann") && !chain.vouches(&staff, "eve"), "each for its own");
+    assert!(!chain.vouches(&Voucher::PasswordFile("strong".into()), "ann"));
+    assert!(place.passwd(&["users", "remove", "ann"], "").status.success());
+    place.write("scram", "");
+    assert!(chain.vouches(&staff, "ann"), "until the reload");
+    assert_eq!(authenticators.reload(), Ok(true));
+    assert!(!chain.vouches(&staff, "ann") && !chain.vouches(&Voucher::Exchange, "eve"));
+    assert!(chain.vouches(&staff, "bob"));
 }

@@ -110,6 +110,12 @@ impl Broker {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
+    /// Makes it read its files again.
+    pub fn hang_up(&self) {
+        let sent = Command::new("kill").args(["-s", "HUP", &self.process.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
     /// Waits for something in the log.
     pub fn wait_for_log(&self, part: &str) {
         let deadline = Instant::now() + PATIENCE;

@@ -134,7 +134,7 @@ fn judge(body: &[u8], proof: &Proof) -> std::result::Result<Judgement, ServiceEr
             }
             let user = proof.user.as_ref().map(Text::detached).or(named);
             let groups = answer.groups.iter().map(text).collect::<std::result::Result<Vec<_>, _>>()?;
-            Ok(Judgement::Proved(Proved { user, groups, claims: answer.claims, expires_at_ms: None }))
+            Ok(Judgement::Proved(Proved { user, groups, claims: answer.claims, expires_at_ms: None, voucher: None }))
         }
     }
 }

@@ -123,7 +123,7 @@ impl Rules {
         let claims_kept: BTreeMap<_, _> = chosen.collect();
         let expiry = claims.get("exp").and_then(Value::as_f64).filter(|_| self.settings.disconnect_at_expiry);
         let expires_at_ms = expiry.map(|seconds| milliseconds(seconds, self.settings.leeway_s));
-        Judgement::Proved(Proved { user: Some(user), groups, claims: claims_kept, expires_at_ms })
+        Judgement::Proved(Proved { user: Some(user), groups, claims: claims_kept, expires_at_ms, voucher: None })
     }
 }
 

@@ -4,9 +4,10 @@ mod users;
 
 use super::pool::Pool;
 use super::source::{Source, text};
-use super::{Denial, Judgement, LoadError, Proof, Proved};
+use super::{Denial, Judgement, LoadError, Proof, Proved, Voucher};
 use std::hash::RandomState;
 use std::path::Path;
+use std::sync::Arc;
 pub(super) use users::Users;
 
 #[derive(Debug)]
@@ -21,7 +22,7 @@ impl PasswordFile {
         Ok(Self { source: Source::open(path, parse)?, seed: RandomState::new() })
     }
 
-    pub async fn judge(&self, proof: &Proof, pool: &Pool) -> Judgement {
+    pub async fn judge(&self, own_name: &Arc<str>, proof: &Proof, pool: &Pool) -> Judgement {
         let Some(user) = &proof.user else { return Judgement::Unknown };
         let users = self.source.current();
         if users.find(user.as_str()).is_none() {
@@ -32,7 +33,10 @@ impl PasswordFile {
         let name = user.clone();
         let check = move || users.find(name.as_str()).is_some_and(|hash| hash.matches(&password));
         match pool.run(check).await {
-            Ok(true) => Judgement::Proved(Proved::user(user)),
+            Ok(true) => {
+                let voucher = Some(Voucher::PasswordFile(own_name.clone()));
+                Judgement::Proved(Proved { voucher, ..Proved::user(user) })
+            }
             Ok(false) => Judgement::Denied(Denial::WrongPassword),
             Err(_) => Judgement::Denied(Denial::Busy),
         }

@@ -80,6 +80,11 @@ impl ScramFile {
         })
     }
 
+    /// Whether the user is there; named as an exchange names it.
+    pub fn knows(&self, user: &str) -> bool {
+        self.source.current().by_name.contains_key(user)
+    }
+
     /// Looks like that of a known user.
     fn stand_in(&self, user: &str) -> Credential {
         const SALT_BYTES: usize = 16;
