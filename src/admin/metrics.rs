@@ -146,7 +146,6 @@ impl Scrape {
     /// Below zero for those that have ended. A listener may have more than one of the same name, as of two kinds of key:
     /// the first to end is told.
     fn put_certificates(&self, page: &mut Page<'_>) -> fmt::Result {
-        const DAY_S: f64 = 86_400.0;
         let mut ends: BTreeMap<(&str, &str), i64> = BTreeMap::new();
         for (listener, life) in
             self.certificates.iter().flat_map(|(name, lives)| lives.iter().map(move |life| (name, life)))
@@ -154,10 +153,10 @@ impl Scrape {
             let end = ends.entry((listener, &life.subject)).or_insert(life.expires_at_s);
             *end = life.expires_at_s.min(*end);
         }
-        let days = ends.into_iter().map(|((listener, subject), end)| {
-            ([("listener", listener), ("subject", subject)], (end as f64 - self.now_s) / DAY_S)
+        let left = ends.into_iter().map(|((listener, subject), end)| {
+            ([("listener", listener), ("subject", subject)], end as f64 - self.now_s)
         });
-        page.gauges("vowmq_certificate_expiry_days", "Days until a listener's certificate ends", days)
+        page.gauges("vowmq_certificate_expiry_seconds", "How long until a listener's certificate ends", left)
     }
 
     fn put_store(&self, page: &mut Page<'_>) -> fmt::Result {

@@ -15,9 +15,9 @@ fn certs(directory: &Path, days: &str) {
 fn told(broker: &Broker, listener: &str) -> Vec<(String, f64)> {
     let (status, _, page) = request(broker, "GET", "/metrics", &[], "");
     assert_eq!(status, 200);
-    let family = format!("vowmq_certificate_expiry_days{{listener=\"{listener}\",");
+    let family = format!("vowmq_certificate_expiry_seconds{{listener=\"{listener}\",");
     let of_listener = page.lines().filter_map(|line| line.strip_prefix(&family)?.split_once("} "));
-    of_listener.map(|(labels, days)| (labels.to_owned(), days.parse().unwrap())).collect()
+    of_listener.map(|(labels, days)| (labels.to_owned(), days.parse::<f64>().unwrap() / 86_400.0)).collect()
 }
 
 #[test]
