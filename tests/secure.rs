@@ -194,6 +194,59 @@ fn who_is_connected_with_a_certificate_that_is_revoked_has_to_go() {
     assert!(is_alive(&mut sensor) && is_alive(&mut plain));
     assert!(Client::trusting(&certs).with(&certs, "thief").connect(port).is_err());
     assert_eq!(broker.log().matches("the certificate revoked").count(), 1);
+    // Who passed once is looked at again when there is another list.
+    revoke(&certs, "sensor-7");
+    broker.signal("HUP");
+    assert!(!matches!(sensor.read(&mut [0]), Ok(1..)));
+    assert!(is_alive(&mut plain));
+}
+
+#[test]
+fn a_certificate_with_two_names_or_none_is_nobodys() {
+    let certs = Certs::new(&["--client", "sensor-7"]);
+    let port = free_port();
+    let _broker = Broker::start(&certs.listener(port, &certs.asks("required")));
+    for (file, subject) in
+        [("two", "/CN=sensor-7/CN=admin"), ("reversed", "/CN=admin/O=x/CN=sensor-7"), ("none", "/O=x")]
+    {
+        sign(&certs, file, subject);
+        assert!(Client::trusting(&certs).with(&certs, file).connect(port).is_err(), "{subject}");
+    }
+    sign(&certs, "one", "/O=x/CN=sensor-9");
+    assert!(Client::trusting(&certs).with(&certs, "one").connect(port).is_ok());
+}
+
+/// A client's certificate by the right CA, for any subject.
+fn sign(certs: &Certs, file: &str, subject: &str) {
+    let path = |end: &str| certs.path(&format!("{file}.{end}")).display().to_string();
+    std::fs::write(path("ext"), "extendedKeyUsage = clientAuth\n").unwrap();
+    let (ca, ca_key) = (certs.path("ca.pem").display().to_string(), certs.path("ca.key").display().to_string());
+    let (key, request, signed, extensions) = (path("key"), path("csr"), path("pem"), path("ext"));
+    let openssl = |arguments: &[&str]| {
+        let done = Command::new("openssl").args(arguments).output().expect("openssl is installed");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    let curve = "ec_paramgen_curve:P-256";
+    openssl(&[
+        "req", "-new", "-newkey", "ec", "-pkeyopt", curve, "-nodes", "-keyout", &key, "-out", &request, "-subj",
+        subject,
+    ]);
+    openssl(&[
+        "x509",
+        "-req",
+        "-in",
+        &request,
+        "-CA",
+        &ca,
+        "-CAkey",
+        &ca_key,
+        "-days",
+        "3",
+        "-extfile",
+        &extensions,
+        "-out",
+        &signed,
+    ]);
 }
 
 /// A list that revokes one client's certificate.

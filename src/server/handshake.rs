@@ -73,9 +73,11 @@ pub(super) async fn shake<S: Duplex + 'static>(
     let Some(guard) = &entrance.tls else { return upgrade(stream, peer).await };
     // Whoever is connected already is not held up by those who are about to be: few handshakes run at once.
     let Ok(place) = shared.handshakes.load_full().acquire_owned().await else { return Err(Failure::NoRoom) };
+    // Asked for first: files that change in between are looked at once more than needed.
+    let before = guard.digest();
     let stream = guard.acceptor().accept(stream).await.map_err(Failure::Tls)?;
     peer.certificate = guard.client_name(stream.get_ref().1);
-    peer.shown = guard.shown(stream.get_ref().1).map(Arc::new);
+    peer.shown = guard.shown(stream.get_ref().1, before).map(Arc::new);
     if guard.needs_name() && peer.certificate.is_none() {
         return Err(Failure::Nameless);
     }

@@ -5,9 +5,10 @@ mod certificate;
 use crate::config::{ClientCertificate, Pair, Tls, TlsVersion};
 use crate::types::Text;
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
@@ -29,7 +30,7 @@ pub struct Guard {
 struct Made {
     config: Arc<ServerConfig>,
     /// Of the files that it was made from.
-    digest: [u8; 32],
+    digest: Digest,
     /// Until when each of the certificates is good.
     lives: Vec<Life>,
     /// Looks at clients' certificates, where a list may revoke them.
@@ -50,7 +51,12 @@ pub struct Life {
 pub struct Shown {
     chain: Vec<CertificateDer<'static>>,
     at: UnixTime,
+    /// The files that it was found to be good by. Users: whoever asks, for a moment.
+    checked: Mutex<Digest>,
 }
+
+/// Tells one state of a listener's files from another.
+pub type Digest = [u8; 32];
 
 /// Whose TLS it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,22 +112,36 @@ impl Guard {
         self.current.load().lives.clone()
     }
 
-    /// What the client showed, where that may be revoked while it is there.
-    pub fn shown(&self, connection: &ServerConnection) -> Option<Shown> {
+    /// The state of the files that is in force.
+    pub fn digest(&self) -> Digest {
+        self.current.load().digest
+    }
+
+    /// What the client showed, where that may be revoked while it is there. `before` is the state of the files before its
+    /// handshake began.
+    pub fn shown(&self, connection: &ServerConnection, before: Digest) -> Option<Shown> {
         self.settings.crl.as_ref()?;
         let chain = connection.peer_certificates()?.iter().map(|one| one.clone().into_owned()).collect();
-        Some(Shown { chain, at: UnixTime::now() })
+        Some(Shown { chain, at: UnixTime::now(), checked: Mutex::new(before) })
     }
 
     /// Whether a list that is in force revokes what a client showed. Nothing else is looked at: what was good when the
     /// client came may have ended, or its root be gone, without harm to who is there.
     pub fn is_revoked(&self, shown: &Shown) -> bool {
         let current = self.current.load();
+        // Signatures are not worth checking again as long as nothing has changed.
+        if *shown.checked.lock() == current.digest {
+            return false;
+        }
         let (Some(verifier), Some((own, between))) = (&current.revoking, shown.chain.split_first()) else {
             return false;
         };
         let told = verifier.verify_client_cert(own, between, shown.at);
-        matches!(told, Err(rustls::Error::InvalidCertificate(rustls::CertificateError::Revoked)))
+        let is_revoked = matches!(told, Err(rustls::Error::InvalidCertificate(rustls::CertificateError::Revoked)));
+        if !is_revoked {
+            *shown.checked.lock() = current.digest;
+        }
+        is_revoked
     }
 
     /// The name that the client's certificate proves.
@@ -172,7 +192,7 @@ fn files(settings: &Tls) -> Vec<PathBuf> {
 }
 
 /// Tells whether any of the files has changed. One that cannot be read is told of by whoever needs it.
-fn digest(settings: &Tls) -> [u8; 32] {
+fn digest(settings: &Tls) -> Digest {
     let digests = files(settings).into_iter().map(|file| Sha256::digest(std::fs::read(file).unwrap_or_default()));
     let all = digests.fold(Sha256::new(), |all, one| all.chain_update(one));
     all.finalize().into()

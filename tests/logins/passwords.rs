@@ -210,3 +210,25 @@ fn logins_beyond_the_queue_are_told_that_the_broker_is_busy() {
     assert!(count(ReasonCode::Success) >= 1 && count(ReasonCode::ServerBusy) >= 1, "{codes:?}");
     assert_eq!(count(ReasonCode::Success) + refused, 30, "{codes:?}");
 }
+
+#[test]
+fn neither_passwords_nor_their_hashes_are_logged_at_any_level() {
+    let place = Place::new();
+    place.users(&[("ann", "correct-horse"), ("bob", "battery-staple")]);
+    let users = place.path("users");
+    let broker = start(&place, "", &authenticator("people", "password_file", &users));
+    assert_eq!(broker.login("ann", "correct-horse"), ReasonCode::Success);
+    assert_eq!(broker.login("bob", "wrong-guess"), ReasonCode::BadUserNameOrPassword);
+    assert_eq!(broker.login("nobody", "other-guess"), ReasonCode::BadUserNameOrPassword);
+    place.users(&[("bob", "brand-new")]);
+    broker.hang_up();
+    broker.wait_for_log("read again: users and keys");
+    let (log, lines) = (broker.log(), std::fs::read_to_string(&users).unwrap());
+    assert!(log.contains("TRACE") || log.contains("DEBUG"), "the log tells all that it can");
+    for secret in ["correct-horse", "battery-staple", "wrong-guess", "other-guess", "brand-new"] {
+        assert!(!log.contains(secret), "{secret}");
+    }
+    for hash in lines.lines().filter_map(|line| line.split_once(':')).map(|(_, hash)| hash) {
+        assert!(!log.contains(hash), "{hash}");
+    }
+}
