@@ -258,6 +258,9 @@ impl Broker {
         let taken = match &mut slot.lock().place {
             Place::Parked(parked) if parked.has_shelf() => {
                 let Some(from) = parked.first_shelved() else { return };
+                if !self.committer.loads.begin_claim(slot.key, filter) {
+                    return;
+                }
                 let purpose = Purpose::Claim(filter.clone());
                 let mut batch = Batch::default();
                 batch.load(Load { slot: slot.clone(), from, visit: slot.visit(), purpose });

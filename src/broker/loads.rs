@@ -4,9 +4,10 @@ use super::scan::ScanPage;
 use super::{Batch, Broker, QueueSettings, Slot};
 use crate::session::{Delivery, Released, Shelved};
 use crate::store::{Page, Queued, Shelf, StoreError};
-use crate::types::{QoS, TopicFilter};
+use crate::types::{QoS, SessionKey, TopicFilter};
 use parking_lot::{Condvar, Mutex};
-use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// Deliveries and bytes of one page.
@@ -51,24 +52,78 @@ impl Load {
 /// Loads that may be served now.
 #[derive(Debug, Default)]
 pub(super) struct Loads {
-    /// Users: the committer (to append), the loader (to take). Held for a push or a swap.
+    /// Users: the committer (to append), the loader (to take), whoever claims. Held for a push or a pop.
     waiting: Mutex<Waiting>,
     ready: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
-    loads: VecDeque<Load>,
+    /// Clients wait for these.
+    pages: VecDeque<Load>,
+    /// Shared deliveries that move. Each may be a whole queue, page after page.
+    moves: VecDeque<Load>,
+    /// Pages served since the last move.
+    pages_in_a_row: u32,
+    /// What is being claimed of whom, so that however many members come, a queue is read once at a time. True if it has
+    /// to be read once more, as somebody came meanwhile.
+    claims: HashMap<(SessionKey, TopicFilter), bool>,
     is_closed: bool,
+}
+
+/// Pages that clients wait for which go before a move that waits as well.
+const PAGES_PER_MOVE: u32 = 4;
+
+impl Waiting {
+    fn push(&mut self, load: Load) {
+        match load.purpose {
+            Purpose::Connection | Purpose::Retained(_) => self.pages.push_back(load),
+            Purpose::Claim(_) | Purpose::Orphans { .. } => self.moves.push_back(load),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Load> {
+        if self.pages_in_a_row < PAGES_PER_MOVE
+            && let Some(page) = self.pages.pop_front()
+        {
+            self.pages_in_a_row += 1;
+            return Some(page);
+        }
+        self.pages_in_a_row = 0;
+        self.moves.pop_front().or_else(|| self.pages.pop_front())
+    }
 }
 
 impl Loads {
     pub fn add(&self, loads: impl IntoIterator<Item = Load>) {
         let mut waiting = self.waiting.lock();
-        waiting.loads.extend(loads);
-        if !waiting.loads.is_empty() {
+        let mut any = false;
+        for load in loads {
+            waiting.push(load);
+            any = true;
+        }
+        if any {
             self.ready.notify_one();
         }
+    }
+
+    /// Whether a claim has to begin. If one is under way, its queue is read again after it.
+    pub fn begin_claim(&self, session: SessionKey, filter: &TopicFilter) -> bool {
+        match self.waiting.lock().claims.entry((session, filter.clone())) {
+            Entry::Occupied(mut under_way) => {
+                under_way.insert(true);
+                false
+            }
+            Entry::Vacant(place) => {
+                place.insert(false);
+                true
+            }
+        }
+    }
+
+    /// Ends a claim. Whether it has to be made once more.
+    fn end_claim(&self, session: SessionKey, filter: &TopicFilter) -> bool {
+        self.waiting.lock().claims.remove(&(session, filter.clone())).unwrap_or_default()
     }
 
     pub fn close(&self) {
@@ -76,32 +131,30 @@ impl Loads {
         self.ready.notify_all();
     }
 
-    fn take(&self) -> VecDeque<Load> {
-        std::mem::take(&mut self.waiting.lock().loads)
+    /// All that may be served now.
+    fn take(&self) -> Vec<Load> {
+        let mut waiting = self.waiting.lock();
+        std::iter::from_fn(|| waiting.pop()).collect()
     }
 
-    /// Waits for something to do; `None` once closed.
-    fn wait(&self) -> Option<VecDeque<Load>> {
+    /// Waits for something to do; `None` once closed, whatever there is still.
+    fn next(&self) -> Option<Load> {
         let mut waiting = self.waiting.lock();
-        loop {
-            if waiting.is_closed {
-                return None;
-            }
-            if !waiting.loads.is_empty() {
-                return Some(std::mem::take(&mut waiting.loads));
+        while !waiting.is_closed {
+            if let Some(load) = waiting.pop() {
+                return Some(load);
             }
             self.ready.wait(&mut waiting);
         }
+        None
     }
 }
 
 impl Broker {
     /// Serves pages until [`Broker::close_loads`], on a thread that may wait for the disk.
     pub fn run_loads(&self, shelf: &dyn Shelf) -> Result<(), StoreError> {
-        while let Some(loads) = self.committer.loads.wait() {
-            for load in loads {
-                self.serve(shelf, load)?;
-            }
+        while let Some(load) = self.committer.loads.next() {
+            self.serve(shelf, load)?;
         }
         Ok(())
     }
@@ -122,6 +175,7 @@ impl Broker {
 
     fn serve(&self, shelf: &dyn Shelf, load: Load) -> Result<(), StoreError> {
         if load.slot.visit() != load.visit {
+            self.end_claim(&load);
             return Ok(());
         }
         let (messages_max, bytes_max) = if self.committer.memory.has_room() {
@@ -138,11 +192,15 @@ impl Broker {
                 batch.load(load);
                 self.committer.submit(batch, None);
             }
+            // Whoever asked for it has left again; who comes next asks as well.
+            Purpose::Claim(filter) if !self.has_live_member(filter, &load.slot) => self.end_claim(&load),
             Purpose::Claim(filter) => {
                 let page = read(load.from)?;
                 let next = page.next;
                 if self.move_claimed(&load.slot, load.visit, filter, page) {
                     self.load_on(load, next);
+                } else {
+                    self.end_claim(&load);
                 }
             }
             Purpose::Retained(page) => {
@@ -185,6 +243,15 @@ impl Broker {
         let mut batch = Batch::default();
         batch.load(Load { from, ..load });
         self.committer.submit(batch, None);
+    }
+
+    /// Notes that a claim has read all there was for it. Whoever came meanwhile may want what had been left behind.
+    fn end_claim(&self, load: &Load) {
+        if let Purpose::Claim(filter) = &load.purpose
+            && self.committer.loads.end_claim(load.slot.key, filter)
+        {
+            self.claim_from(&load.slot, filter);
+        }
     }
 
     /// Moves what an absent member of a shared subscription has on the shelf to members that are there. True if there may

@@ -1,6 +1,7 @@
 //! Acknowledged means on disk: what leaves only after its commit, and what waits for nothing.
 use crate::durable::{Durable, commit, durable, durable_with};
 use crate::packets::*;
+use std::sync::atomic::Ordering;
 use vowmq::packet::Packet;
 use vowmq::store::Record;
 use vowmq::types::{QoS, ReasonCode};
@@ -130,6 +131,36 @@ fn a_shared_message_moves_on_to_another_member_in_one_commit() {
     let done = records.iter().position(|record| matches!(record, Record::Done { .. }));
     assert!(moved.is_some() && moved < done, "{records:?}");
     second.expect(publish("a").qos1(1));
+}
+
+#[test]
+fn however_many_members_come_at_once_a_queue_is_read_for_them_once_more_at_most() {
+    const MEMBERS: u16 = 50;
+    let world = durable();
+    let mut away = connected(&world, "away");
+    away.send(subscribe(1, "$share/g/a", QoS::AtLeastOnce));
+    commit(&world);
+    away.lose();
+    let mut publisher = connected(&world, "p");
+    for id in 1..=100 {
+        publisher.send(publish("a").qos1(id));
+    }
+    commit(&world);
+    // Started again, it has all of it in the store alone.
+    let world = world.restart(|_| {});
+    let mut members: Vec<_> = (0..MEMBERS).map(|number| connected(&world, &format!("m{number}"))).collect();
+    for member in &mut members {
+        member.send(subscribe(1, "$share/g/a", QoS::AtLeastOnce));
+    }
+    commit(&world);
+    let pages = world.pages_read.load(Ordering::Relaxed);
+    assert!((1..=4).contains(&pages), "{pages} pages were read for {MEMBERS} members");
+    let mut received = 0;
+    for member in &mut members {
+        member.expect(suback(1, ReasonCode::GrantedQoS1));
+        received += receive_all(&world, member, 100).len();
+    }
+    assert_eq!(received, 100);
 }
 
 /// Lets what is retained and durable go from memory, as the house does from time to time.
