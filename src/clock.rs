@@ -1,6 +1,7 @@
 //! The only file that asks the time, and the only one that asks for randomness.
-use crate::types::Now;
+use crate::types::{Now, Stamp};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Time that never goes back in one run: the wall clock at the start, plus what has passed since.
@@ -37,6 +38,16 @@ impl Stopwatch {
     pub fn elapsed_us(&self) -> u64 {
         u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
+}
+
+/// Since when stamps are counted.
+static STAMPED_SINCE: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// This moment, to measure from.
+pub fn stamp() -> Stamp {
+    let us = u64::try_from(STAMPED_SINCE.elapsed().as_micros()).unwrap_or(u64::MAX);
+    // The first moment is one, too.
+    Stamp::new(us.saturating_add(1))
 }
 
 /// Bytes that nobody can guess, from the operating system.

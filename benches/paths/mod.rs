@@ -8,7 +8,9 @@ use vowmq::packet::{Ack, Connect, ConnectProperties, Packet, PublishFrame, Publi
 use vowmq::routing::{Subscriber, Subscription, Tree};
 use vowmq::session::{Delivery, Features, Limits, Outcome, Outgoing, Released, Session, Turn};
 use vowmq::store::log::{DiskFiles, Group, Lsn, Options, open};
-use vowmq::types::{ClientId, Message, Now, PacketId, QoS, ReasonCode, SessionKey, Text, TopicFilter, TopicName};
+use vowmq::types::{
+    ClientId, Message, Now, PacketId, QoS, ReasonCode, SessionKey, Stamp, Text, TopicFilter, TopicName,
+};
 
 /// One way through the path.
 pub type Go = Box<dyn FnMut()>;
@@ -143,6 +145,7 @@ fn session_deliver(_: &Path) -> Go {
         retain: false,
         forward: Bytes::new(),
         expires_at: None,
+        received: Stamp::default(),
     });
     let delivery = Delivery {
         cost_bytes: Delivery::cost_of(&message),

@@ -160,6 +160,12 @@ impl Scrape {
     }
 
     fn put_store(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.histogram(
+            "vowmq_delivery_seconds",
+            "From a PUBLISH's arrival until it was written for a receiver that was there: one PUBLISH of each read",
+            &self.broker.counters.deliveries.delivery_us.distribution(),
+            1e6,
+        )?;
         let commits = &self.broker.counters.commits;
         page.histogram(
             "vowmq_commit_seconds",

@@ -20,7 +20,7 @@ use super::{Broker, ByQoS, Origin, Publisher, Slot, Waypoint, place};
 use crate::access::Subject;
 use crate::packet::{Packet, PublishQoS, Version};
 use crate::session::{Ask, Cause, Close, Ended, Outcome, Outgoing, Publication, Session};
-use crate::types::{CommitSeq, Identity, Message, Now, ReasonCode, TopicFilter, Violation};
+use crate::types::{CommitSeq, Identity, Message, Now, ReasonCode, Stamp, TopicFilter, Violation};
 use desk::{Desk, Tools};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -60,6 +60,8 @@ pub struct Attachment {
     sent: ByQoS,
     /// It is to go as soon as nothing is under way.
     leaving: Option<Leave>,
+    /// What came before was not for a client that is there.
+    opened: Stamp,
 }
 
 /// Responses held for the store above which the connection stops reading.
@@ -101,6 +103,7 @@ impl Attachment {
             payload_bytes: 0,
             sent: ByQoS::default(),
             leaving: None,
+            opened: crate::clock::stamp(),
         };
         // Neither the rules nor the client need be what they were when it subscribed.
         attachment.review();
@@ -407,9 +410,13 @@ impl Attachment {
         }
     }
 
-    fn publish(&mut self, publication: Publication, now: Now, batch: &mut Batch) -> ReasonCode {
+    fn publish(&mut self, mut publication: Publication, now: Now, batch: &mut Batch) -> ReasonCode {
         if let Some(count) = self.received.get_mut(place(publication.qos.level())) {
             *count += 1;
+        }
+        if !self.has_published {
+            // The first of each turn stands for the others.
+            publication.message.received = crate::clock::stamp();
         }
         self.payload_bytes += publication.message.payload.len() as u64;
         self.has_published = true;

@@ -1,7 +1,7 @@
 //! What happened, counted; each limit has its counter.
 use super::drops::Drops;
 use super::tracer::{Tracer, Waypoint};
-use super::traffic::{Commits, Traffic};
+use super::traffic::{Commits, Deliveries, Traffic};
 use crate::session::{DropReason, Dropped};
 use crate::types::{ClientId, TopicName};
 use std::sync::Arc;
@@ -17,6 +17,7 @@ macro_rules! counters {
             pub drops: Drops,
             pub traffic: Traffic,
             pub commits: Commits,
+            pub deliveries: Deliveries,
             /// Whoever follows messages, for all who pass them on.
             pub tracer: Arc<Tracer>,
         }

@@ -4,7 +4,7 @@
 //! what others got of it. What a session gives up later waits in [`Drops`](super::Drops) for the house.
 use super::{Batch, Broker, Lost, Origin, Publisher};
 use crate::codec::ForwardProperties;
-use crate::types::{Message, Now, Text, TopicName};
+use crate::types::{Message, Now, Stamp, Text, TopicName};
 
 /// Copies made in one turn of the house.
 const TURN_MAX: usize = 256;
@@ -66,13 +66,14 @@ fn copy(lost: &Lost, topic: TopicName) -> Message {
         // User Properties may come again and stand anywhere.
         forward: [message.forward.clone(), added].concat().into(),
         expires_at: None,
+        received: Stamp::default(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{ClientId, QoS};
+    use crate::types::{ClientId, QoS, Stamp};
     use bytes::Bytes;
     use std::sync::Arc;
 
@@ -102,6 +103,7 @@ mod tests {
             retain: true,
             forward: own.encode().unwrap(),
             expires_at: Some(Now::from_millis(5)),
+            received: Stamp::default(),
         };
         let client_id = ClientId::new(&Text::from_static("c")).unwrap();
         let lost = Lost { client_id, reason: "expired", message: Arc::new(message) };

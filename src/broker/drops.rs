@@ -160,7 +160,7 @@ impl Gathered {
 mod tests {
     use super::*;
     use crate::session::DropReason;
-    use crate::types::Text;
+    use crate::types::{Stamp, Text};
     use bytes::Bytes;
 
     fn client(name: &str) -> ClientId {
@@ -175,6 +175,7 @@ mod tests {
             retain: false,
             forward: Bytes::new(),
             expires_at: None,
+            received: Stamp::default(),
         };
         Dropped { reason, qos, message: Arc::new(message) }
     }

@@ -50,7 +50,7 @@ pub use slot::{MailboxLimits, Slot, SlotHandle};
 pub use standing::Standing;
 pub use sys::Surroundings;
 pub use tracer::{Event, Following, Sink, Span, SpanKind, Spans, Steps, Trace, Tracer, Wanted, Waypoint};
-pub use traffic::{ByKind, ByQoS, Commits, Traffic, place};
+pub use traffic::{ByKind, ByQoS, Commits, Deliveries, Traffic, place};
 
 use crate::routing::{Strategy, Tree};
 use crate::session::{Change, Features, Limits};

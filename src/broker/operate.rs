@@ -2,7 +2,7 @@
 use super::slot::Place;
 use super::{Batch, Broker, Origin, Publisher, Slot};
 use crate::session::Close;
-use crate::types::{ClientId, CommitSeq, Message, Now, QoS, ReasonCode, Text, TopicFilter, TopicName};
+use crate::types::{ClientId, CommitSeq, Message, Now, QoS, ReasonCode, Stamp, Text, TopicFilter, TopicName};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -70,6 +70,7 @@ impl Broker {
             retain: true,
             forward: Bytes::new(),
             expires_at: None,
+            received: Stamp::default(),
         };
         let (_, submitted) = self.publish(message, now);
         (true, submitted)

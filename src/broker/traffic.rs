@@ -2,7 +2,7 @@
 use super::Counter;
 use super::histogram::Histogram;
 use crate::packet::Version;
-use crate::types::QoS;
+use crate::types::{QoS, Stamp};
 
 /// Counts since the start.
 #[derive(Debug, Default)]
@@ -67,6 +67,32 @@ pub struct Commits {
     pub records: Histogram,
 }
 
+/// How long messages take.
+#[derive(Debug)]
+pub struct Deliveries {
+    /// Microseconds from a PUBLISH's arrival until it was written for a receiver, of one PUBLISH in each read and of
+    /// receivers that were there when it came.
+    pub delivery_us: Histogram,
+}
+
+impl Default for Deliveries {
+    fn default() -> Self {
+        Self { delivery_us: Histogram::new(US) }
+    }
+}
+
+impl Deliveries {
+    /// Notes that a message is written now for a receiver that has been there since `opened`.
+    pub fn observe(&self, received: Stamp, opened: Stamp) {
+        if let (Some(received), Some(opened)) = (received.us(), opened.us())
+            && received >= opened
+            && let Some(now) = crate::clock::stamp().us()
+        {
+            self.delivery_us.observe(now.saturating_sub(received));
+        }
+    }
+}
+
 const US: &[u64] = &[
     50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
     10_000_000,
@@ -76,5 +102,22 @@ const RECORDS: &[u64] = &[1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_00
 impl Default for Commits {
     fn default() -> Self {
         Self { commit_us: Histogram::new(US), wait_us: Histogram::new(US), records: Histogram::new(RECORDS) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_receivers_that_were_there_count_for_the_time_of_delivery() {
+        let deliveries = Deliveries::default();
+        let [before, between] = [crate::clock::stamp(), crate::clock::stamp()];
+        let after = Stamp::new(between.us().unwrap() + 1);
+        deliveries.observe(between, after);
+        deliveries.observe(Stamp::default(), before);
+        assert_eq!(deliveries.delivery_us.distribution().count(), 0);
+        deliveries.observe(between, before);
+        assert_eq!(deliveries.delivery_us.distribution().count(), 1);
     }
 }

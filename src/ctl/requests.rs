@@ -29,6 +29,8 @@ const STATUS: &Columns = &[
     ("commits", "commits"),
     ("commit p50 (us)", "commit_us_p50"),
     ("commit p99 (us)", "commit_us_p99"),
+    ("delivery p50 (us)", "delivery_us_p50"),
+    ("delivery p99 (us)", "delivery_us_p99"),
     ("memory (bytes)", "resident_bytes"),
     ("disk free (bytes)", "disk_free_bytes"),
 ];

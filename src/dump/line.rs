@@ -2,7 +2,7 @@
 use crate::packet::{RetainHandling, SubscriptionOptions, Will};
 use crate::store::{Presence, SessionImage, Target};
 use crate::types::{
-    ClientId, Identity, Message, Now, PublishProperties, QoS, SessionKey, Text, TopicFilter, TopicName,
+    ClientId, Identity, Message, Now, PublishProperties, QoS, SessionKey, Stamp, Text, TopicFilter, TopicName,
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -295,7 +295,7 @@ impl MessageLine {
 
 impl BodyLine {
     pub fn of(message: &Message) -> Self {
-        let Message { topic, payload, qos, retain, forward, expires_at } = message;
+        let Message { topic, payload, qos, retain, forward, expires_at, received: _ } = message;
         let line = Self::from_parts(topic, payload, *qos, *retain, forward);
         Self { expires_at_ms: expires_at.map(Now::as_millis), ..line }
     }
@@ -327,6 +327,7 @@ impl BodyLine {
             retain: self.retain,
             forward: self.properties_base64.as_deref().map(decode).transpose()?.unwrap_or_default(),
             expires_at: self.expires_at_ms.map(Now::from_millis),
+            received: Stamp::default(),
         })
     }
 }

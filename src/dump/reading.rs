@@ -1,7 +1,7 @@
 //! From lines to the records of a store.
 use super::line::{FORMAT, Fault, Line, SessionLine, filter, topic};
 use crate::store::{Record, Store, StoreError};
-use crate::types::{Message, Now, PacketId, QoS, SessionKey, TopicName};
+use crate::types::{Message, Now, PacketId, QoS, SessionKey, Stamp, TopicName};
 use bytes::Bytes;
 use std::io::{self, BufRead};
 use std::sync::Arc;
@@ -188,5 +188,6 @@ fn gone() -> Message {
         retain: false,
         forward: Bytes::new(),
         expires_at: None,
+        received: Stamp::default(),
     }
 }

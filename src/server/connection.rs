@@ -229,7 +229,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Encodes what the attachment has put out.
     fn write_out(&mut self, attachment: &mut Attachment) {
-        let version = attachment.version();
+        let (version, opened) = (attachment.version(), attachment.opened());
         let output = attachment.output();
         if output.is_empty() {
             return;
@@ -237,6 +237,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.link.out.is_empty() {
             self.last_write = self.shared.clock.now();
         }
+        let counters = &self.shared.broker.counters;
         let mut result = Ok(());
         let (mut deliveries, mut payload_bytes) = (ByQoS::default(), 0);
         let (packets, bytes_before) = (output.len() as u64, self.link.out.len());
@@ -250,11 +251,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         *count += 1;
                     }
                     payload_bytes += publish.message.payload.len() as u64;
+                    // What is retained or sent again has waited for its receiver.
+                    if !publish.retain && !publish.dup {
+                        counters.deliveries.observe(publish.message.received, opened);
+                    }
                     codec::encode_publish(&publish.frame(), version, &mut self.link.out)
                 }
             });
         }
-        let traffic = &self.shared.broker.counters.traffic;
+        let traffic = &counters.traffic;
         traffic.packets_sent.add(packets);
         traffic.bytes_sent.add((self.link.out.len() - bytes_before) as u64);
         attachment.count_sent(deliveries, payload_bytes);

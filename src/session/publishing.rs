@@ -3,7 +3,7 @@ use super::gate::Response;
 use super::inbound::{Arrival, Inbound};
 use super::{Ask, Change, Denied311, Limits, Outcome, Publication, Refused311, Session, Turn};
 use crate::packet::{Publish, PublishQoS, Version};
-use crate::types::{Message, Now, PacketId, QoS, ReasonCode, Violation};
+use crate::types::{Message, Now, PacketId, QoS, ReasonCode, Stamp, Violation};
 
 impl Session {
     pub(super) fn handle_publish(&mut self, publish: Publish, now: Now, turn: &mut Turn) -> Result<(), Violation> {
@@ -36,6 +36,7 @@ impl Session {
             qos: publish.qos.level(),
             retain: publish.retain,
             expires_at: publish.properties.expiry_s.map(|expiry_s| now.plus_seconds(expiry_s)),
+            received: Stamp::default(),
             forward: publish.properties.forward,
         };
         turn.asks.push(Ask::Publish(Publication { message, qos: publish.qos }));

@@ -3,7 +3,7 @@ use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::{Change, Delivery, Limits, OnFull, Released, Turn};
 use crate::packet::{SubscriptionOptions, Will};
-use crate::types::{ClientId, CommitSeq, Message, Now, PacketId, QoS, TopicFilter, TopicName};
+use crate::types::{ClientId, CommitSeq, Message, Now, PacketId, QoS, Stamp, TopicFilter, TopicName};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -101,6 +101,7 @@ pub(super) fn changed(is_durable: bool, turn: &mut Turn, change: Change) {
 pub(super) fn will_message(will: Will, now: Now) -> Message {
     Message {
         expires_at: will.properties.expiry_s.map(|expiry_s| now.plus_seconds(expiry_s)),
+        received: Stamp::default(),
         topic: will.topic,
         payload: will.payload,
         qos: will.qos,

@@ -24,6 +24,34 @@ pub struct Message {
     pub forward: Bytes,
     /// When the Message Expiry Interval runs out; `None` is never.
     pub expires_at: Option<Now>,
+    /// When it came, of those whose way is measured.
+    pub received: Stamp,
+}
+
+/// A moment in microseconds since some beginning, in as little room as there is beside the flags of a message. It is no
+/// part of the message: all are equal.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stamp([u8; 6]);
+
+impl PartialEq for Stamp {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Stamp {}
+
+impl Stamp {
+    /// None at all for 0, and for what is later than in eight years.
+    pub fn new(us: u64) -> Self {
+        let [bytes @ .., 0, 0] = us.to_le_bytes() else { return Self::default() };
+        Self(bytes)
+    }
+
+    pub fn us(self) -> Option<u64> {
+        let [a, b, c, d, e, f] = self.0;
+        Some(u64::from_le_bytes([a, b, c, d, e, f, 0, 0])).filter(|us| *us > 0)
+    }
 }
 
 impl Message {
@@ -54,5 +82,20 @@ impl Message {
     pub fn expiry_left_s(&self, now: Now) -> Option<u32> {
         let left = now.millis_until(self.expires_at?).div_ceil(1000);
         Some(u32::try_from(left).unwrap_or(u32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_keeps_its_moment_and_makes_no_message_larger() {
+        for us in [1, 60, 1 << 32, (1 << 48) - 1] {
+            assert_eq!(Stamp::new(us).us(), Some(us));
+        }
+        assert_eq!([Stamp::new(0).us(), Stamp::new(1 << 48).us(), Stamp::default().us()], [None; 3]);
+        let without = size_of::<(TopicName, [Bytes; 2], Option<Now>, QoS, bool)>();
+        assert_eq!(size_of::<Message>(), without);
     }
 }

@@ -15,7 +15,7 @@ mod violation;
 pub use client_id::ClientId;
 pub use commit::CommitSeq;
 pub use identity::Identity;
-pub use message::{Message, PublishProperties};
+pub use message::{Message, PublishProperties, Stamp};
 pub use now::Now;
 pub use packet_id::PacketId;
 pub use qos::QoS;

@@ -84,6 +84,8 @@ fn metrics_are_well_formed_and_count_what_happens() {
         ("vowmq_sessions{state=\"connected\"}", 2.0),
         ("vowmq_subscriptions", 1.0),
         ("vowmq_connections_opened_total", 2.0),
+        // Each came in a read of its own.
+        ("vowmq_delivery_seconds_count", 4.0),
     ] {
         assert_eq!(grown(name), expected, "{name}");
     }
@@ -93,6 +95,7 @@ fn metrics_are_well_formed_and_count_what_happens() {
         "vowmq_received_bytes_total",
         "vowmq_commit_seconds_count",
         "vowmq_commit_wait_seconds_sum",
+        "vowmq_delivery_seconds_sum",
         "vowmq_groups_total",
     ] {
         assert!(grown(name) > 0.0, "{name}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use vowmq::store::cold::MemoryCold;
 use vowmq::store::log::fault::FaultFiles;
 use vowmq::store::{DurableStore, Options, Page, Queued, Record, Store, Target};
-use vowmq::types::{ClientId, Message, QoS, SessionKey, Text, TopicName};
+use vowmq::types::{ClientId, Message, QoS, SessionKey, Stamp, Text, TopicName};
 
 /// Reading a page takes microseconds, or for ever.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -40,6 +40,7 @@ fn publish(store: &mut DurableStore, session: SessionKey, position: u64) {
         retain: false,
         forward: Bytes::new(),
         expires_at: None,
+        received: Stamp::default(),
     };
     let target = Target {
         session,

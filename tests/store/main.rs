@@ -13,7 +13,7 @@ use vowmq::store::cold::{Cold, Failure, MemoryCold};
 use vowmq::store::log::fault::FaultFiles;
 use vowmq::store::{self, DurableStore, Options, Record, Restored, Shelf, Store, Target};
 use vowmq::types::{
-    ClientId, Identity, Message, Now, PacketId, PublishProperties, QoS, SessionKey, Text, TopicFilter, TopicName,
+    ClientId, Identity, Message, Now, PacketId, PublishProperties, QoS, SessionKey, Stamp, Text, TopicFilter, TopicName,
 };
 
 fn qos() -> impl Strategy<Value = QoS> {
@@ -48,7 +48,7 @@ fn bytes() -> impl Strategy<Value = Bytes> {
 fn message() -> impl Strategy<Value = Arc<Message>> {
     (topic(), bytes(), qos(), any::<bool>(), bytes(), prop::option::of(now())).prop_map(
         |(topic, payload, qos, retain, forward, expires_at)| {
-            Arc::new(Message { topic, payload, qos, retain, forward, expires_at })
+            Arc::new(Message { topic, payload, qos, retain, forward, expires_at, received: Stamp::default() })
         },
     )
 }

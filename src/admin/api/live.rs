@@ -45,6 +45,11 @@ pub(super) struct Sample {
     pub wait_us_p50: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait_us_p99: Option<u64>,
+    /// From a PUBLISH's arrival until it was written for a receiver that was there, likewise; of one PUBLISH in each read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery_us_p50: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery_us_p99: Option<u64>,
     pub commit_lag_us: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resident_bytes: Option<u64>,
@@ -58,6 +63,7 @@ struct Counts {
     values: [u64; 5],
     commits: Distribution,
     waits: Distribution,
+    deliveries: Distribution,
 }
 
 /// One sample a second as Server-Sent Events of type `sample`, the first at once
@@ -105,7 +111,8 @@ impl Counts {
         ];
         let (commits, waits) = (&counters.commits.commit_us, &counters.commits.wait_us);
         let (commits, waits) = (commits.distribution(), waits.distribution());
-        Self { at_ms: desk.clock.now().as_millis(), values, commits, waits }
+        let deliveries = counters.deliveries.delivery_us.distribution();
+        Self { at_ms: desk.clock.now().as_millis(), values, commits, waits, deliveries }
     }
 }
 
@@ -119,6 +126,7 @@ impl Sample {
         }
         let [received, sent, dropped, bytes_received, bytes_sent] = rates;
         let (commits, waits) = (counts.commits.since(&before.commits), counts.waits.since(&before.waits));
+        let deliveries = counts.deliveries.since(&before.deliveries);
         let sample = Self {
             at_ms: counts.at_ms,
             connections: census.connected,
@@ -136,6 +144,8 @@ impl Sample {
             commit_us_p99: commits.quantile(0.99),
             wait_us_p50: waits.quantile(0.5),
             wait_us_p99: waits.quantile(0.99),
+            delivery_us_p50: deliveries.quantile(0.5),
+            delivery_us_p99: deliveries.quantile(0.99),
             commit_lag_us: desk.broker.lag().oldest_us,
             resident_bytes: machine::resident_bytes(),
             ready: crate::admin::health::hindrances(Some(desk)).is_empty(),

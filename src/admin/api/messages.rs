@@ -4,7 +4,7 @@ use crate::admin::Desk;
 use crate::admin::problem::{Input, Problem, Ready};
 use crate::broker::Submitted;
 use crate::codec::ForwardProperties;
-use crate::types::{Message, QoS, ReasonCode, Text};
+use crate::types::{Message, QoS, ReasonCode, Stamp, Text};
 use axum::Json;
 use axum::http::StatusCode;
 use base64::Engine;
@@ -89,6 +89,7 @@ impl Publication {
             retain: self.retain,
             forward: properties.encode().map_err(|error| Problem::bad(error.to_string()))?,
             expires_at: self.expiry_s.map(|expiry_s| desk.clock.now().plus_seconds(expiry_s)),
+            received: Stamp::default(),
         })
     }
 }

@@ -39,6 +39,12 @@ pub(super) struct Status {
     pub commit_us_p50: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit_us_p99: Option<u64>,
+    /// The same of the time from a PUBLISH's arrival until it was written for a receiver that was there; of one PUBLISH
+    /// in each read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery_us_p50: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery_us_p99: Option<u64>,
     /// For how long the oldest submission waits, in microseconds.
     pub commit_lag_us: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,6 +68,7 @@ fn look(desk: &Desk) -> Status {
     let (retained, retained_bytes) = broker.retained_size();
     let reasons: Vec<_> = hindrances(Some(desk)).into_iter().map(str::to_owned).collect();
     let commit = counters.commits.commit_us.distribution();
+    let delivery = counters.deliveries.delivery_us.distribution();
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         durability: if broker.is_durable() { "fsync" } else { "memory" }.to_owned(),
@@ -86,6 +93,8 @@ fn look(desk: &Desk) -> Status {
         commits: commit.count(),
         commit_us_p50: commit.quantile(0.5),
         commit_us_p99: commit.quantile(0.99),
+        delivery_us_p50: delivery.quantile(0.5),
+        delivery_us_p99: delivery.quantile(0.99),
         commit_lag_us: broker.lag().oldest_us,
         resident_bytes: machine::resident_bytes(),
         disk_free_bytes: data_dir.as_deref().and_then(machine::disk_bytes).map(|(free, _)| free),

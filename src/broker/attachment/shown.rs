@@ -4,7 +4,7 @@ use crate::broker::inspect::{Inspect, Inspection, Live};
 use crate::broker::{ByQoS, Waypoint};
 use crate::packet::{Ack, Packet};
 use crate::session::{Close, Outgoing, Publication};
-use crate::types::{Message, Now};
+use crate::types::{Message, Now, Stamp};
 
 impl Attachment {
     /// Counts deliveries that were written, by QoS, and the bytes of their payloads.
@@ -20,6 +20,11 @@ impl Attachment {
         for (sum, count) in self.sent.iter_mut().zip(sent) {
             *sum += count;
         }
+    }
+
+    /// Since when the client is there.
+    pub fn opened(&self) -> Stamp {
+        self.opened
     }
 
     /// Counts the PUBLISHes of a turn.

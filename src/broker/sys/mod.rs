@@ -3,7 +3,7 @@ mod averages;
 mod values;
 
 use super::{Broker, Census, Origin};
-use crate::types::{Message, Now, QoS, TopicName};
+use crate::types::{Message, Now, QoS, Stamp, TopicName};
 use averages::Average;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -56,6 +56,7 @@ impl Broker {
                     retain,
                     forward: Bytes::new(),
                     expires_at: None,
+                    received: Stamp::default(),
                 };
                 house.publish(broker, message, Origin::House, batch, now);
             }

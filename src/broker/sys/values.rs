@@ -86,6 +86,7 @@ impl Broker {
         let (retained, retained_bytes) = self.retained.size();
         let (lag, commits) = (self.lag(), &self.counters.commits);
         let (commit, wait) = (commits.commit_us.distribution(), commits.wait_us.distribution());
+        let delivery = self.counters.deliveries.delivery_us.distribution();
         let durability = self.features.load().durability.unwrap_or(if self.is_durable() { "fsync" } else { "memory" });
         let numbers = [
             ("uptime_s", around.started.millis_until(now) / 1000),
@@ -96,6 +97,8 @@ impl Broker {
             ("vow/commit/latency_us/p99", commit.quantile(0.99).unwrap_or(0)),
             ("vow/commit/wait_us/p50", wait.quantile(0.5).unwrap_or(0)),
             ("vow/commit/wait_us/p99", wait.quantile(0.99).unwrap_or(0)),
+            ("vow/delivery/latency_us/p50", delivery.quantile(0.5).unwrap_or(0)),
+            ("vow/delivery/latency_us/p99", delivery.quantile(0.99).unwrap_or(0)),
             ("vow/lag/submissions", lag.submissions),
             ("vow/lag/bytes", lag.bytes),
             ("vow/lag/oldest_us", lag.oldest_us),

@@ -179,7 +179,7 @@ pub(super) fn fingerprint(message: &Message) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{QoS, ReasonCode, Text};
+    use crate::types::{QoS, ReasonCode, Stamp, Text};
     use std::future::poll_fn;
     use std::task::Waker;
 
@@ -191,6 +191,7 @@ mod tests {
             retain: false,
             forward: Bytes::new(),
             expires_at: None,
+            received: Stamp::default(),
         }
     }
 

@@ -235,7 +235,7 @@ impl Publication {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{PacketId, SessionKey, Text};
+    use crate::types::{PacketId, SessionKey, Stamp, Text};
     use bytes::Bytes;
 
     fn client(name: &'static str) -> ClientId {
@@ -250,6 +250,7 @@ mod tests {
             retain: false,
             forward: Bytes::new(),
             expires_at: None,
+            received: Stamp::default(),
         }
     }
 

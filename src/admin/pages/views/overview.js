@@ -46,8 +46,8 @@ export function open(_place, signal) {
   const charts = [
     chart({ title: "Messages a second", wording: rate, least: 4, signal,
       series: [["in", "publishes_received_per_s"], ["out", "deliveries_sent_per_s"]] }),
-    chart({ title: "From publish to hand-over", wording: micros, least: 1000, signal,
-      series: [["half", "wait_us_p50"], ["99 of 100", "wait_us_p99"]] }),
+    chart({ title: "From publish to delivery", wording: micros, least: 1000, signal,
+      series: [["half", "delivery_us_p50"], ["99 of 100", "delivery_us_p99"]] }),
     chart({ title: "Commit to disk", wording: micros, least: 1000, signal,
       series: [["half", "commit_us_p50"], ["99 of 100", "commit_us_p99"]] }),
     chart({ title: "Bytes a second", wording: bytes, least: 1024, signal,

@@ -3,7 +3,7 @@ use super::UnknownForm;
 use crate::packet::{RetainHandling, SubscriptionOptions, Will};
 use crate::store::Target;
 use crate::types::{
-    ClientId, Identity, Message, Now, PacketId, PublishProperties, QoS, SessionKey, Text, TopicFilter, TopicName,
+    ClientId, Identity, Message, Now, PacketId, PublishProperties, QoS, SessionKey, Stamp, Text, TopicFilter, TopicName,
 };
 use bytes::{Buf, Bytes};
 use std::net::IpAddr;
@@ -150,6 +150,7 @@ impl Fields {
             retain: self.flag()?,
             forward: self.blob()?,
             expires_at: self.option(Self::now)?,
+            received: Stamp::default(),
         })
     }
 
