@@ -35,6 +35,11 @@ fn wrong_files_are_told_with_place_fault_and_fix() {
             "limits.queued_messages_max: -1 is out of range; write e.g. queued_messages_max = 100000",
         ),
         ("[limits]\nreceive_max = 0", "limits.receive_max: 0 is out of range; choose a value from 1 to 65535"),
+        (
+            "[abuse]\nfailed_logins_window_s = 0",
+            "abuse.failed_logins_window_s: 0 is out of range; choose a value from 1 to 31536000",
+        ),
+        ("[abuse]\nban_s_max = 5", "abuse.ban_s_max: 5 is out of range; choose a value from 30 to 31536000"),
         ("[mqtt]\nretain = 1", "mqtt.retain: 1 is neither true nor false; write e.g. retain = true"),
         ("[mqtt]\nmaximum_qos = 3", "mqtt.maximum_qos: 3 is out of range; choose a value from 0 to 2"),
         (

@@ -476,6 +476,26 @@ fn a_trusted_proxy_says_who_is_behind_it_and_others_are_refused() {
 }
 
 #[test]
+fn who_is_behind_a_proxy_is_counted_and_not_the_proxy() {
+    let port = free_port();
+    let _broker = Broker::start(&format!(
+        "[[listener]]\naddress = \"127.0.0.1:{port}\"\nallow_anonymous = true\nproxy_protocol = true\n\
+         proxy_trusted = [\"127.0.0.0/8\"]\n[abuse]\nburst_s = 1\n[abuse.address]\nconnects_per_second_max = 1\n"
+    ));
+    let comes_in = |from: &str| {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+        stream.set_read_timeout(Some(WITHIN)).unwrap();
+        let header = format!("PROXY TCP4 {from} 127.0.0.1 4711 1883\r\n");
+        let _ = stream.write_all(&[header.as_bytes(), CONNECT].concat());
+        stream.read_exact(&mut [0; 4]).is_ok()
+    };
+    assert!(comes_in("198.51.100.9"));
+    let again: Vec<_> = (0..4).map(|_| comes_in("198.51.100.9")).collect();
+    assert!(again.contains(&false), "its second in a second");
+    assert!(comes_in("198.51.100.10"), "another behind the same proxy");
+}
+
+#[test]
 fn certificates_are_never_written_over_and_keys_are_for_their_owner() {
     let certs = Certs::new(&[]);
     let mode = |name: &str| std::fs::metadata(certs.path(name)).unwrap().permissions().mode() & 0o777;

@@ -1,6 +1,7 @@
 //! Failed logins, and who is kept out for them.
 use super::Ledger;
 use crate::types::{Now, Text};
+use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -41,14 +42,22 @@ struct Record {
     /// The length of the next ban, and until when it counts.
     next_ban_ms: u64,
     remembered_until: Now,
-    is_manual: bool,
 }
 
 #[derive(Debug)]
 pub struct Bans {
     rules: Rules,
     records: Ledger<Offender, Record>,
+    /// Until when an operator keeps whom out. Never given up for others.
+    manual: HashMap<Offender, Now>,
 }
+
+/// Bans of operators at one time.
+pub const MANUAL_MAX: usize = 10_000;
+
+/// There are [`MANUAL_MAX`] bans of operators already.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TooManyBans;
 
 /// One customer has many addresses of IPv6: they count as one.
 fn grouped(address: IpAddr) -> IpAddr {
@@ -89,12 +98,19 @@ impl fmt::Display for Offender {
 
 impl Bans {
     pub fn new(rules: Rules, entries_max: usize) -> Self {
-        Self { rules, records: Ledger::new(entries_max) }
+        Self { rules, records: Ledger::new(entries_max), manual: HashMap::new() }
+    }
+
+    /// Rules for what comes from now on.
+    pub fn change(&mut self, rules: Rules) {
+        self.rules = rules;
     }
 
     /// Until when somebody is kept out, if so.
     pub fn banned_until(&self, offender: &Offender, now: Now) -> Option<Now> {
-        self.records.get(offender).map(|record| record.banned_until).filter(|until| *until > now)
+        let earned = self.records.get(offender).map(|record| record.banned_until);
+        let manual = self.manual.get(offender).copied();
+        earned.into_iter().chain(manual).filter(|until| *until > now).max()
     }
 
     /// Counts a login that failed. Gives the end of the ban if it is one too many.
@@ -128,28 +144,38 @@ impl Bans {
     }
 
     /// Keeps somebody out because an operator says so.
-    pub fn ban(&mut self, offender: Offender, until: Now, now: Now) {
-        let record = self.record(offender, now);
-        record.banned_until = until;
-        record.is_manual = true;
+    pub fn ban(&mut self, offender: Offender, until: Now, now: Now) -> Result<(), TooManyBans> {
+        if self.manual.len() >= MANUAL_MAX {
+            self.manual.retain(|_, until| *until > now);
+        }
+        if self.manual.len() >= MANUAL_MAX && !self.manual.contains_key(&offender) {
+            return Err(TooManyBans);
+        }
+        self.manual.insert(offender, until);
+        Ok(())
     }
 
     /// Lets somebody in again, with nothing on record. False if they were not kept out.
     pub fn lift(&mut self, offender: &Offender, now: Now) -> bool {
         let was_banned = self.banned_until(offender, now).is_some();
         self.records.remove(offender);
+        self.manual.remove(offender);
         was_banned
     }
 
     /// Those who are kept out now, the longest first.
     pub fn in_force(&self, now: Now) -> Vec<Ban> {
-        let banned = self.records.iter().filter(|(_, record)| record.banned_until > now);
-        let mut bans: Vec<_> = banned
-            .map(|(offender, record)| Ban {
-                offender: offender.clone(),
-                until: record.banned_until,
-                is_manual: record.is_manual,
-            })
+        let earned = self.records.iter().map(|(offender, record)| (offender, record.banned_until, false));
+        let manual = self.manual.iter().map(|(offender, until)| (offender, *until, true));
+        // Of two bans the one that lasts longer counts.
+        let mut longest: HashMap<&Offender, (Now, bool)> = HashMap::new();
+        for (offender, until, is_manual) in earned.chain(manual).filter(|(_, until, _)| *until > now) {
+            let ban = longest.entry(offender).or_insert((until, is_manual));
+            *ban = (*ban).max((until, is_manual));
+        }
+        let mut bans: Vec<_> = longest
+            .into_iter()
+            .map(|(offender, (until, is_manual))| Ban { offender: offender.clone(), until, is_manual })
             .collect();
         bans.sort_by_key(|ban| std::cmp::Reverse(ban.until));
         bans
@@ -171,7 +197,6 @@ impl Bans {
             banned_until: none,
             next_ban_ms: 0,
             remembered_until: none,
-            is_manual: false,
         })
     }
 }
@@ -240,9 +265,42 @@ mod tests {
     #[test]
     fn an_operator_bans_and_lifts() {
         let mut bans = Bans::new(RULES, 10);
-        bans.ban(one(), at(5000), at(0));
+        assert_eq!(bans.ban(one(), at(5000), at(0)), Ok(()));
         assert_eq!(bans.in_force(at(0)), [Ban { offender: one(), until: at(5000), is_manual: true }]);
         assert!(bans.lift(&one(), at(0)) && !bans.lift(&one(), at(0)));
         assert!(bans.in_force(at(0)).is_empty());
+    }
+
+    #[test]
+    fn an_operators_ban_is_not_given_up_for_others_and_ends_in_time() {
+        let mut bans = Bans::new(RULES, 4);
+        assert_eq!(bans.ban(one(), at(5000), at(0)), Ok(()));
+        for last in 10..200 {
+            banned_as(&mut bans, Offender::address(std::net::Ipv4Addr::new(192, 0, 2, last).into()));
+        }
+        assert!(bans.forgotten() > 0);
+        assert_eq!(bans.banned_until(&one(), at(4999)), Some(at(5000)));
+        assert_eq!(bans.banned_until(&one(), at(5000)), None);
+        // What it earns afterwards is its own doing.
+        banned(&mut bans, 6000);
+        assert_eq!(bans.in_force(at(6000)).last().map(|ban| ban.is_manual), Some(false));
+    }
+
+    fn banned_as(bans: &mut Bans, offender: Offender) {
+        for _ in 0..3 {
+            bans.failed(offender.clone(), at(0));
+        }
+    }
+
+    #[test]
+    fn operators_are_told_when_there_are_too_many_bans() {
+        let mut bans = Bans::new(RULES, 4);
+        let of = |number: usize| Offender::address(std::net::Ipv4Addr::from(u32::try_from(number).unwrap()).into());
+        for number in 0..MANUAL_MAX {
+            assert_eq!(bans.ban(of(number), at(10), at(0)), Ok(()));
+        }
+        assert_eq!(bans.ban(of(MANUAL_MAX), at(20), at(0)), Err(TooManyBans));
+        assert_eq!(bans.ban(of(0), at(20), at(0)), Ok(()), "one that is there may be longer");
+        assert_eq!(bans.ban(of(MANUAL_MAX), at(20), at(10)), Ok(()), "those that are over make room");
     }
 }

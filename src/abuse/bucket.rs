@@ -35,10 +35,15 @@ impl Bucket {
         Self { rate, level: i128::from(rate.burst) * WHOLE, at: now }
     }
 
+    /// Whether so many tokens are there.
+    pub fn holds(&mut self, tokens: u64, now: Now) -> bool {
+        self.refill(now);
+        self.level >= i128::from(tokens) * WHOLE
+    }
+
     /// Takes tokens if all of them are there.
     pub fn take(&mut self, tokens: u64, now: Now) -> bool {
-        self.refill(now);
-        let is_enough = self.level >= i128::from(tokens) * WHOLE;
+        let is_enough = self.holds(tokens, now);
         if is_enough {
             self.charge(tokens, now);
         }

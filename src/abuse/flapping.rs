@@ -31,6 +31,11 @@ impl Flapping {
         Self { pattern, clients: Ledger::new(entries_max) }
     }
 
+    /// A pattern for what comes from now on.
+    pub fn change(&mut self, pattern: Pattern) {
+        self.pattern = pattern;
+    }
+
     /// Counts a connect; whether it may go on.
     pub fn connect(&mut self, user: Option<&Text>, client_id: &ClientId, now: Now) -> bool {
         let pattern = self.pattern;

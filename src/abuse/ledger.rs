@@ -32,6 +32,11 @@ impl<K: Eq + Hash + Clone, V> Ledger<K, V> {
         value
     }
 
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+    }
+
     pub fn remove(&mut self, key: &K) -> Option<V> {
         self.entries.remove(key).map(|(_, value)| value)
     }

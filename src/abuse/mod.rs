@@ -6,7 +6,7 @@ mod bucket;
 mod flapping;
 mod ledger;
 
-pub use bans::{Ban, Bans, Offender, Rules};
+pub use bans::{Ban, Bans, MANUAL_MAX, Offender, Rules, TooManyBans};
 pub use bucket::{Bucket, Rate};
 pub use flapping::{Flapping, Pattern};
 pub use ledger::Ledger;

@@ -1,14 +1,15 @@
 //! What addresses, users and clients may ask for, and who is kept out.
 use super::Counters;
-use crate::abuse::{Ban, Bans, Bucket, Flapping, Ledger, Offender, Pattern, Rate, Rules};
+use crate::abuse::{Ban, Bans, Bucket, Flapping, Ledger, Offender, Pattern, Rate, Rules, TooManyBans};
 use crate::types::{ClientId, Now, Text};
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use parking_lot::Mutex;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 /// What one address, user or client may ask for in a second; `None` sets no limit.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rates {
     pub connects: Option<Rate>,
     pub messages: Option<Rate>,
@@ -16,7 +17,7 @@ pub struct Rates {
     pub subscriptions: Option<Rate>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AbuseSettings {
     /// Networks that are not counted and never kept out.
     pub exempt: Vec<IpNet>,
@@ -43,6 +44,15 @@ impl Default for AbuseSettings {
     }
 }
 
+/// Refused logins that are logged one by one; the rest is counted.
+const LOGGED: Rate = Rate { per_second: 10, burst: 100 };
+
+#[derive(Debug)]
+struct LogShare {
+    bucket: Bucket,
+    left_out: u64,
+}
+
 /// Bytes of a user name that is remembered for failed logins; for a longer one only its address is.
 const NAME_BYTES_MAX: usize = 256;
 
@@ -57,7 +67,9 @@ enum Whom {
 
 #[derive(Debug)]
 pub struct Abuse {
-    settings: AbuseSettings,
+    settings: ArcSwap<AbuseSettings>,
+    /// What of the refused logins is logged. Users: connections that log in.
+    log: Mutex<LogShare>,
     /// Users: the accept loops, connections that log in, operators. Held for a look.
     bans: Mutex<Bans>,
     /// Users: the accept loops, and connections that open.
@@ -118,9 +130,19 @@ impl Allowances {
         debts.max().filter(|debt| *debt > 0).map(|debt| now.plus_millis(debt))
     }
 
-    /// Whether so many more subscriptions may be made.
+    /// Whether so many more subscriptions may be made. All of a SUBSCRIBE or none: what it makes beyond the rate has to be
+    /// made up for before the next, and one that is refused costs nothing.
     pub fn may_subscribe(&self, filters: u64, now: Now) -> bool {
-        self.0.iter().all(|spent| spent.lock().subscriptions.as_mut().is_none_or(|bucket| bucket.take(filters, now)))
+        let may =
+            self.0.iter().all(|spent| spent.lock().subscriptions.as_mut().is_none_or(|bucket| bucket.holds(1, now)));
+        if may {
+            for spent in &self.0 {
+                if let Some(bucket) = &mut spent.lock().subscriptions {
+                    bucket.charge(filters, now);
+                }
+            }
+        }
+        may
     }
 }
 
@@ -132,11 +154,37 @@ impl Abuse {
             connects: Mutex::new(Ledger::new(entries_max)),
             flapping: Mutex::new(Flapping::new(settings.pattern, entries_max)),
             allowances: Mutex::new(Ledger::new(entries_max)),
-            settings,
+            log: Mutex::new(LogShare { bucket: Bucket::full(LOGGED, Now::default()), left_out: 0 }),
+            settings: ArcSwap::from_pointee(settings),
         }
     }
 
-    /// Whether an address may connect; a refusal is counted. One without an address is this machine's own.
+    /// Puts other settings in force, for what comes from now on; who is connected keeps the rates they came under. The
+    /// size of the tables stays.
+    pub fn change(&self, settings: AbuseSettings) {
+        if **self.settings.load() == settings {
+            return;
+        }
+        self.bans.lock().change(settings.rules);
+        self.flapping.lock().change(settings.pattern);
+        self.settings.store(Arc::new(settings));
+        // Each has its rate built in.
+        self.connects.lock().clear();
+        self.allowances.lock().clear();
+    }
+
+    /// Whether one more refused login is to be logged; if so, how many were left out before it. Who guesses fast must
+    /// not fill the disk with it.
+    pub fn log_share(&self, now: Now) -> Option<u64> {
+        let mut log = self.log.lock();
+        if log.bucket.take(1, now) {
+            return Some(std::mem::take(&mut log.left_out));
+        }
+        log.left_out += 1;
+        None
+    }
+
+    /// Whether an address may connect; a refusal is counted.
     pub fn may_connect(&self, address: Option<IpAddr>, counters: &Counters, now: Now) -> bool {
         let Some(address) = self.counted(address) else { return true };
         let offender = Offender::address(address);
@@ -144,7 +192,7 @@ impl Abuse {
             counters.connections_refused_banned.add(1);
             return false;
         }
-        let is_within = self.take_connect(Whom::Address(offender), self.settings.address.connects, now);
+        let is_within = self.take_connect(Whom::Address(offender), self.settings.load().address.connects, now);
         if !is_within {
             counters.connections_refused_rate.add(1);
         }
@@ -177,8 +225,8 @@ impl Abuse {
     }
 
     /// Keeps an address, or one user from there, out.
-    pub fn ban(&self, offender: Offender, until: Now, now: Now) {
-        self.bans.lock().ban(offender, until, now);
+    pub fn ban(&self, offender: Offender, until: Now, now: Now) -> Result<(), TooManyBans> {
+        self.bans.lock().ban(offender, until, now)
     }
 
     /// False if they were not kept out.
@@ -199,9 +247,10 @@ impl Abuse {
         self.counted(Some(address)).is_none()
     }
 
+    /// The address to count by; `None` for one that is exempt. Who comes without one is on this machine.
     fn counted(&self, address: Option<IpAddr>) -> Option<IpAddr> {
-        let address = address?.to_canonical();
-        (!self.settings.exempt.iter().any(|net| net.contains(&address))).then_some(address)
+        let address = address.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.to_canonical());
+        (!self.settings.load().exempt.iter().any(|net| net.contains(&address))).then_some(address)
     }
 
     fn take_connect(&self, whom: Whom, rate: Option<Rate>, now: Now) -> bool {
@@ -218,24 +267,21 @@ impl Abuse {
         client_id: &ClientId,
         now: Now,
     ) -> bool {
-        let is_exempt = address.is_some() && self.counted(address).is_none();
-        is_exempt
-            || (user.is_none_or(|user| self.take_connect(Whom::User(user.clone()), self.settings.user.connects, now))
-                && self.take_connect(
-                    Whom::Client(user.cloned(), client_id.clone()),
-                    self.settings.client.connects,
-                    now,
-                )
-                && self.flapping.lock().connect(user, client_id, now))
+        if self.counted(address).is_none() {
+            return true;
+        }
+        let settings = self.settings.load();
+        let client = || Whom::Client(user.cloned(), client_id.clone());
+        user.is_none_or(|user| self.take_connect(Whom::User(user.clone()), settings.user.connects, now))
+            && self.take_connect(client(), settings.client.connects, now)
+            && self.flapping.lock().connect(user, client_id, now)
     }
 
     /// The rates that bind a connection.
     pub(super) fn allowances(&self, address: Option<IpAddr>, user: Option<&Text>, now: Now) -> Allowances {
         let has_any = |rates: &Rates| rates.messages.or(rates.bytes).or(rates.subscriptions).is_some();
-        let counted = self.counted(address);
-        if address.is_some() && counted.is_none() {
-            return Allowances::default();
-        }
+        let Some(counted) = self.counted(address) else { return Allowances::default() };
+        let settings = self.settings.load();
         let shared = |whom: Option<Whom>, rates: &Rates| {
             let whom = whom.filter(|_| has_any(rates))?;
             let is_idle = |spent: &mut Arc<Mutex<Spent>>| {
@@ -244,10 +290,9 @@ impl Abuse {
             let make = || Arc::new(Mutex::new(Spent::full(rates, now)));
             Some(self.allowances.lock().entry(whom, now, is_idle, make).clone())
         };
-        let own = has_any(&self.settings.client).then(|| Arc::new(Mutex::new(Spent::full(&self.settings.client, now))));
-        let of_user = shared(user.cloned().map(Whom::User), &self.settings.user);
-        let of_address =
-            shared(counted.map(|address| Whom::Address(Offender::address(address))), &self.settings.address);
+        let own = has_any(&settings.client).then(|| Arc::new(Mutex::new(Spent::full(&settings.client, now))));
+        let of_user = shared(user.cloned().map(Whom::User), &settings.user);
+        let of_address = shared(Some(Whom::Address(Offender::address(counted))), &settings.address);
         Allowances([own, of_user, of_address].into_iter().flatten().collect())
     }
 }
@@ -287,7 +332,15 @@ mod tests {
         assert!(!abuse.may_log_in(address("192.0.2.1"), Some(&user), &counters, at(999)));
         assert!(abuse.may_connect(address("192.0.2.1"), &counters, at(1000)));
         assert!(abuse.may_connect(address("10.1.1.1"), &counters, at(0)) && abuse.may_connect(None, &counters, at(0)));
-        assert_eq!((counters.connections_refused_banned.value(), counters.logins_refused_banned.value()), (1, 1));
+        for _ in 0..2 {
+            abuse.login_failed(None, Some(&user), at(2000));
+        }
+        assert!(
+            !abuse.may_log_in(None, Some(&user), &counters, at(2000)),
+            "this machine's own are counted as 127.0.0.1"
+        );
+        assert!(!abuse.may_log_in(address("127.0.0.1"), Some(&user), &counters, at(2000)));
+        assert_eq!((counters.connections_refused_banned.value(), counters.logins_refused_banned.value()), (1, 3));
     }
 
     #[test]
@@ -326,5 +379,43 @@ mod tests {
         assert_eq!(two.paused_until(at(500)), None);
         assert!(one.may_subscribe(5, at(0)) && !two.may_subscribe(1, at(0)) && other.may_subscribe(1, at(0)));
         assert!(Abuse::new(AbuseSettings::default()).allowances(None, None, at(0)).is_empty());
+    }
+
+    #[test]
+    fn a_subscribe_beyond_the_burst_is_made_up_for_and_one_that_is_refused_costs_nothing() {
+        let abuse = abuse(|settings| {
+            settings.client = Rates { subscriptions: Rate::new(100, 1), ..Rates::default() };
+            settings.user = Rates { subscriptions: Rate::new(10, 1), ..Rates::default() };
+        });
+        let ann = Text::from_static("ann");
+        let one = abuse.allowances(address("192.0.2.1"), Some(&ann), at(0));
+        assert!(one.may_subscribe(30, at(0)), "more than the burst, but nothing was owed");
+        assert!((0..200).all(|_| !one.may_subscribe(1, at(1000))), "20 are owed still");
+        assert!(one.may_subscribe(1, at(2100)));
+    }
+
+    #[test]
+    fn settings_change_for_what_comes_then() {
+        let abuse = abuse(|settings| settings.address.connects = Rate::new(1, 1));
+        let (counters, from) = (Counters::default(), address("192.0.2.1"));
+        assert!(abuse.may_connect(from, &counters, at(0)) && !abuse.may_connect(from, &counters, at(0)));
+        let rules = Rules { address_failures_max: 1, ..RULES };
+        let connects = Rates { connects: Rate::new(3, 1), ..Rates::default() };
+        abuse.change(AbuseSettings { rules, address: connects, remembered_max: 100, ..AbuseSettings::default() });
+        assert!(
+            (0..3).all(|_| abuse.may_connect(from, &counters, at(0))) && !abuse.may_connect(from, &counters, at(0))
+        );
+        assert_eq!(abuse.login_failed(from, None, at(0)).len(), 1);
+        let exempt = vec!["192.0.2.0/24".parse().unwrap()];
+        abuse.change(AbuseSettings { exempt, ..AbuseSettings::default() });
+        assert!(abuse.may_connect(from, &counters, at(0)));
+    }
+
+    #[test]
+    fn refused_logins_are_logged_until_there_are_too_many() {
+        let abuse = abuse(|_| {});
+        let logged = (0..1000).filter(|_| abuse.log_share(at(1000)).is_some()).count();
+        assert_eq!(logged, 100);
+        assert_eq!(abuse.log_share(at(1100)), Some(900));
     }
 }

@@ -165,6 +165,7 @@ impl Broker {
         self.limits.store(Arc::new(settings.limits));
         self.features.store(Arc::new(Features { has_shelf: self.committer.is_durable(), ..settings.features }));
         self.retained.limit(settings.retained_messages_max, settings.retained_bytes_max);
+        self.abuse.change(settings.abuse);
     }
 
     /// Lets the broker read back what its store keeps.

@@ -81,7 +81,7 @@ impl Config {
     pub fn effect(key: &str) -> Effect {
         if AT_ONCE.contains(&key) {
             Effect::AtOnce
-        } else if FOR_NEW_CLIENTS.contains(&key) {
+        } else if FOR_NEW_CLIENTS.contains(&key) || (key.starts_with("abuse.") && key != "abuse.remembered_max") {
             Effect::ForNewClients
         } else {
             Effect::AtRestart

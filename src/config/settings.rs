@@ -352,6 +352,20 @@ impl Config {
                 fault(key, format!("{value} is out of range"), &format!("choose a value from {least} to {most}"));
             }
         }
+        let abuse = &self.abuse;
+        for (key, value, least, most) in [
+            ("abuse.failed_logins_window_s", u64::from(abuse.failed_logins_window_s), 1, 31_536_000),
+            ("abuse.ban_s", u64::from(abuse.ban_s), 1, 31_536_000),
+            ("abuse.ban_s_max", u64::from(abuse.ban_s_max), u64::from(abuse.ban_s), 31_536_000),
+            ("abuse.client_connects_window_s", u64::from(abuse.client_connects_window_s), 1, 31_536_000),
+            ("abuse.client_refused_s", u64::from(abuse.client_refused_s), 1, 31_536_000),
+            ("abuse.burst_s", abuse.burst_s, 1, 86_400),
+            ("abuse.remembered_max", abuse.remembered_max as u64, 1, 100_000_000),
+        ] {
+            if value < least || value > most {
+                fault(key, format!("{value} is out of range"), &format!("choose a value from {least} to {most}"));
+            }
+        }
         let storage = &self.storage;
         for (key, value, least, most) in [
             ("storage.memory_mib", storage.memory_mib, 1, 1 << 20),

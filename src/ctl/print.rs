@@ -69,7 +69,7 @@ fn empty() -> Table {
 fn field_of(item: &Value, field: &str) -> String {
     let value = field.split('.').try_fold(item, |item, name| item.get(name));
     let value = value.unwrap_or(&Value::Null);
-    if field.ends_with("_at_ms") || field == "since_ms" {
+    if field.ends_with("_at_ms") || ["since_ms", "until_ms"].contains(&field) {
         return value.as_u64().map_or("-".to_owned(), moment);
     }
     text(value)

@@ -199,9 +199,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Some(counter) = counter(&self.shared.broker.counters, *denial) {
             counter.add(1);
         }
-        // Shown with escapes, as nobody has checked what is in it.
-        let user = user.as_ref().map(tracing::field::debug);
-        tracing::info!(address = %self.peer, user, reason = denial.name(), "login refused");
+        if let Some(left_out) = self.shared.broker.abuse.log_share(self.shared.clock.now()) {
+            // Shown with escapes, as nobody has checked what is in it.
+            let user = user.as_ref().map(tracing::field::debug);
+            let left_out = (left_out > 0).then_some(left_out);
+            tracing::info!(address = %self.peer, user, reason = denial.name(), left_out, "login refused");
+        }
         if denial.is_guess() {
             self.count_failure(failed.user.as_ref());
         }

@@ -1,4 +1,5 @@
 //! Limits on what one client, user or address may ask for, and on memory.
+use crate::common::broker::Broker;
 use crate::peer::{Peer, ack, ask, eventually, id, read, request, start};
 use serde_json::json;
 use std::io::{Read, Write};
@@ -8,7 +9,7 @@ use vowmq::packet::{Packet, PublishQoS};
 use vowmq::types::{QoS, ReasonCode};
 
 /// The value of a counter or gauge without labels.
-fn metric(broker: &crate::common::broker::Broker, name: &str) -> f64 {
+fn metric(broker: &Broker, name: &str) -> f64 {
     let (_, _, page) = request(broker, "GET", "/metrics", &[], "");
     let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {name} in {page}")).parse().unwrap()
@@ -38,7 +39,57 @@ fn a_client_that_comes_and_goes_all_the_time_is_refused_and_others_are_not() {
     }
     let (_, refusal) = Peer::ask_to_connect(&broker, "flaps");
     assert_eq!(refusal.code, ReasonCode::ConnectionRateExceeded);
+    assert_eq!(connack_311(&broker, "flaps"), [0x20, 2, 0, 3], "3.1.1: server unavailable");
     Peer::connect(&broker, "steady");
+}
+
+/// What a 3.1.1 client of this name is answered.
+fn connack_311(broker: &Broker, client_id: &str) -> [u8; 4] {
+    let mut stream = TcpStream::connect(broker.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+    let length = u8::try_from(client_id.len()).unwrap();
+    let connect = [0x10, 12 + length, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60, 0, length];
+    stream.write_all(&[&connect, client_id.as_bytes()].concat()).unwrap();
+    let mut answer = [0; 4];
+    stream.read_exact(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn connects_of_a_client_have_a_rate_of_their_own() {
+    let broker = start("[abuse]\nexempt = []\nburst_s = 1\n[abuse.client]\nconnects_per_second_max = 1\n");
+    let codes: Vec<_> = (0..5).map(|_| Peer::ask_to_connect(&broker, "often").1.code).collect();
+    assert!(codes.contains(&ReasonCode::Success) && codes.contains(&ReasonCode::ConnectionRateExceeded), "{codes:?}");
+    Peer::connect(&broker, "other");
+}
+
+#[test]
+fn a_rate_put_in_force_by_a_reload_holds_for_who_comes_then() {
+    let broker = start("[abuse]\nexempt = []\nburst_s = 1\n");
+    let path = broker.data_dir().with_file_name("vowmq.toml");
+    let before = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{before}[abuse.client]\nsubscriptions_per_second_max = 1\n")).unwrap();
+    let (status, told) = ask(&broker, "POST", "/api/v1/reload", "{}");
+    assert_eq!(status, 200, "{told}");
+    let mut client = Peer::connect(&broker, "c");
+    let codes: Vec<_> = (0..4).map(|number| client.try_subscribe(&format!("a/{number}"), QoS::AtLeastOnce)).collect();
+    assert!(codes.contains(&ReasonCode::QuotaExceeded), "{codes:?}");
+}
+
+#[test]
+fn bytes_have_a_rate() {
+    const RATE: usize = 20_000;
+    let rates = format!("[abuse.address]\nbytes_per_second_max = {RATE}\n");
+    let broker = start(&format!("[abuse]\nexempt = []\nburst_s = 1\n{rates}"));
+    let mut fast = Peer::connect(&broker, "fast");
+    let began = Instant::now();
+    // Twice a second's worth beyond the first, each part answered before the next.
+    for number in 1..=6 {
+        fast.publish("a", PublishQoS::AtLeastOnce(id(number)), &"x".repeat(RATE / 2), &[]);
+        assert!(matches!(fast.next(), Some(Packet::PubAck(_))));
+    }
+    assert!(began.elapsed() >= Duration::from_millis(1400), "{:?}", began.elapsed());
+    assert!(metric(&broker, "vowmq_reads_paused_rate_total") > 0.0);
 }
 
 #[test]

@@ -35,6 +35,25 @@ fn has_line(text: &str, words: &[&str]) -> bool {
 }
 
 #[test]
+fn addresses_and_logins_are_kept_out_and_let_in_again_from_the_command_line() {
+    let broker = start("");
+    let text = |arguments: &[&str]| told(&broker, arguments);
+    let banned = text(&["ban", "192.0.2.7", "--seconds", "600"]);
+    assert!(has_line(&banned, &["192.0.2.7", "yes"]), "{banned}");
+    let until = as_json(&broker, &["bans"])[0]["until_ms"].to_string();
+    assert!(!banned.contains(&until), "a moment is shown as one, and not as a number: {banned}");
+    text(&["ban", "2001:db8::1", "--user", "ann"]);
+    let bans = as_json(&broker, &["bans"]);
+    assert_eq!(bans.as_array().map(Vec::len), Some(2), "{bans}");
+    assert!(!text(&["unban", "192.0.2.7"]).contains("192.0.2.7"));
+    assert_eq!(ctl(&broker, &["unban", "192.0.2.7"]).status.code(), Some(5), "it is not kept out any more");
+    let refused = ctl(&broker, &["ban", "127.0.0.1"]);
+    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("abuse.exempt"));
+    text(&["unban", "2001:db8::ffff", "--user", "ann"]);
+    assert_eq!(as_json(&broker, &["bans"]), json!([]));
+}
+
+#[test]
 fn the_broker_is_seen_and_steered_from_the_command_line() {
     let broker = start("");
     let mut client = Peer::connect(&broker, "dev/1");

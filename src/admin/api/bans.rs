@@ -1,5 +1,5 @@
 //! Who is kept out, by failed logins or by an operator.
-use crate::abuse::{Ban, Offender};
+use crate::abuse::{Ban, MANUAL_MAX, Offender, TooManyBans};
 use crate::admin::problem::{Asked, Input, Problem, Ready};
 use crate::types::Text;
 use axum::Json;
@@ -58,7 +58,7 @@ pub(super) async fn list_bans(Ready(desk): Ready) -> Json<Vec<BanView>> {
 }
 
 /// Keeps an address, or one user from there, out; who is connected stays
-#[utoipa::path(post, path = "/api/v1/bans", tag = "operations", request_body = BanRequest, responses((status = 200, body = Vec<BanView>), (status = 400, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/bans", tag = "operations", request_body = BanRequest, responses((status = 200, body = Vec<BanView>), (status = 400, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn ban(Ready(desk): Ready, Input(asked): Input<BanRequest>) -> Result<Json<Vec<BanView>>, Problem> {
     let offender = offender(&asked.address, asked.user.as_deref())?;
     let (Offender::Address(address) | Offender::Login(address, _)) = &offender;
@@ -66,8 +66,12 @@ pub(super) async fn ban(Ready(desk): Ready, Input(asked): Input<BanRequest>) -> 
         return Err(Problem::bad("address: it is within abuse.exempt, and never kept out; take it from there first"));
     }
     let now = desk.clock.now();
-    tracing::warn!(offender = %offender.to_string().escape_debug(), seconds = asked.seconds, "an operator keeps somebody out");
-    desk.broker.abuse.ban(offender, now.plus_seconds(asked.seconds.min(SECONDS_MAX)), now);
+    let whom = offender.to_string().escape_debug().to_string();
+    let until = now.plus_seconds(asked.seconds.min(SECONDS_MAX));
+    desk.broker.abuse.ban(offender, until, now).map_err(|TooManyBans| {
+        Problem::conflict(format!("there are {MANUAL_MAX} bans of operators; lift some of them first"))
+    })?;
+    tracing::warn!(offender = %whom, seconds = asked.seconds, "an operator keeps somebody out");
     Ok(list_bans(Ready(desk)).await)
 }
 
