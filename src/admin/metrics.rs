@@ -8,6 +8,7 @@ use super::problem::{Problem, Ready};
 use super::{Desk, Shared};
 use crate::broker::{Broker, Census, Counters, Lag};
 use crate::machine;
+use crate::session::UnderWay;
 use crate::tls::Life;
 use axum::extract::State;
 use axum::http::header;
@@ -106,7 +107,11 @@ impl Scrape {
             ("vowmq_queued_messages", "QoS 1 and 2 deliveries not finished", census.queued_messages as f64),
             ("vowmq_queued_bytes", "Bytes of them", census.queued_bytes as f64),
             ("vowmq_queue_longest_messages", "The longest queue of a session", census.longest_queue as f64),
-            ("vowmq_handshakes_in_doubt", "QoS 1 and 2 exchanges under way, both directions", census.in_doubt as f64),
+            (
+                "vowmq_handshakes_in_doubt",
+                "QoS 1 and 2 exchanges under way, both directions",
+                census.under_way.total() as f64,
+            ),
             ("vowmq_subscriptions", "Subscriptions", self.broker.subscriptions() as f64),
             ("vowmq_shared_groups", "Groups of shared subscriptions", self.broker.groups() as f64),
             ("vowmq_retained_messages", "Retained messages", retained as f64),
@@ -115,7 +120,14 @@ impl Scrape {
         ] {
             page.gauge(name, help, value)?;
         }
-        Ok(())
+        let UnderWay { puback, pubrec, pubcomp, pubrel } = census.under_way;
+        let states = [("puback", puback), ("pubrec", pubrec), ("pubcomp", pubcomp), ("pubrel", pubrel)];
+        let states = states.map(|(packet, count)| ([("awaiting", packet)], count as f64));
+        page.gauges(
+            "vowmq_handshakes",
+            "QoS 1 and 2 exchanges under way, by the packet that is due from the client",
+            states,
+        )
     }
 
     fn put_traffic(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -209,7 +221,8 @@ impl Collector for Scrape {
 }
 
 /// Counters that tell one reason each become one metric with a label.
-const BY_REASON: [(&str, &str, &str); 4] = [
+const BY_REASON: [(&str, &str, &str); 5] = [
+    ("logins/refused/", "vowmq_logins_refused", "Logins refused"),
     ("connections/refused/", "vowmq_connections_refused", "Connections refused"),
     ("connections/closed/", "vowmq_connections_closed", "Connections that the broker closed"),
     ("publish/dropped/", "vowmq_deliveries_dropped", "Deliveries given up"),

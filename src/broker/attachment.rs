@@ -19,7 +19,7 @@ use super::slot::{Place, wake_all};
 use super::{Broker, ByQoS, Origin, Publisher, Slot, Waypoint, place};
 use crate::access::Subject;
 use crate::packet::{Packet, PublishQoS, Version};
-use crate::session::{Ask, Cause, Close, Ended, Outcome, Outgoing, Publication, Session};
+use crate::session::{Ask, Cause, Close, Ended, Outcome, Outgoing, Publication, Session, UnderWay};
 use crate::types::{CommitSeq, Identity, Message, Now, ReasonCode, Stamp, TopicFilter, Violation};
 use desk::{Desk, Tools};
 use std::collections::VecDeque;
@@ -283,7 +283,7 @@ impl Attachment {
         self.broker.committer.memory.change(self.held_bytes, 0);
         let ended = self.session.end(cause, now, &mut turn);
         let (broker, slot) = (self.broker, self.slot);
-        slot.in_doubt.set(0);
+        slot.in_doubt.set(UnderWay::default());
         slot.lock().notes.left_at = Some(now);
         if broker.tracer.is_on() {
             broker.tracer.note_client(&slot.client_id, Waypoint::Disconnected);

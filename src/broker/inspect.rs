@@ -7,7 +7,7 @@ use super::slot::Place;
 use super::traffic::ByQoS;
 use super::{Broker, Slot, Standing};
 use crate::packet::Version;
-use crate::session::{Look, Span};
+use crate::session::{Look, Span, UnderWay};
 use crate::store::StoreError;
 use crate::types::{ClientId, Identity, Now};
 use std::collections::BTreeMap;
@@ -93,7 +93,7 @@ pub struct Census {
     /// The longest of the queues.
     pub longest_queue: u64,
     /// Exchanges of QoS 1 and 2 under way.
-    pub in_doubt: u64,
+    pub under_way: UnderWay,
 }
 
 /// What an operator may know of a slot; users: the connection (to write), operators (to read).
@@ -104,17 +104,23 @@ pub(super) struct Notes {
     pub left_at: Option<Now>,
 }
 
-/// A count that its one owner sets, and others read.
+/// Counts of exchanges under way, which the connection sets and others read: 16 bits for each, as no more of a kind can
+/// have identifiers of their own.
 #[derive(Debug, Default)]
 pub(super) struct Gauge(AtomicU64);
 
 impl Gauge {
-    pub fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
+    pub fn set(&self, under_way: UnderWay) {
+        let UnderWay { puback, pubrec, pubcomp, pubrel } = under_way;
+        let part = |count: u64| count.min(u64::from(u16::MAX));
+        let packed = part(puback) | part(pubrec) << 16 | part(pubcomp) << 32 | part(pubrel) << 48;
+        self.0.store(packed, Ordering::Relaxed);
     }
 
-    pub fn value(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    pub fn value(&self) -> UnderWay {
+        let packed = self.0.load(Ordering::Relaxed);
+        let part = |place: u32| (packed >> (16 * place)) & u64::from(u16::MAX);
+        UnderWay { puback: part(0), pubrec: part(1), pubcomp: part(2), pubrel: part(3) }
     }
 }
 
@@ -127,7 +133,7 @@ impl Slot {
 
     /// Exchanges of QoS 1 and 2 under way on its connection.
     pub fn in_doubt(&self) -> u64 {
-        self.in_doubt.value()
+        self.in_doubt.value().total()
     }
 
     pub fn inspect(&self, span: Span) -> Inspecting {
@@ -214,7 +220,7 @@ impl Broker {
                 continue;
             }
             census.connected += 1;
-            census.in_doubt += slot.in_doubt();
+            census.under_way.add(slot.in_doubt.value());
             let Some(visit) = slot.visit_notes().0 else { continue };
             census.connected_v5 += u64::from(visit.version.is_v5());
             if let Some(listener) = &visit.listener {

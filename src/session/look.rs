@@ -122,6 +122,29 @@ impl State {
     }
 }
 
+/// Exchanges of QoS 1 and 2 under way, by the packet of the client that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UnderWay {
+    pub puback: u64,
+    pub pubrec: u64,
+    pub pubcomp: u64,
+    /// Of messages that came from the client.
+    pub pubrel: u64,
+}
+
+impl UnderWay {
+    pub fn total(&self) -> u64 {
+        self.puback + self.pubrec + self.pubcomp + self.pubrel
+    }
+
+    pub fn add(&mut self, other: Self) {
+        self.puback += other.puback;
+        self.pubrec += other.pubrec;
+        self.pubcomp += other.pubcomp;
+        self.pubrel += other.pubrel;
+    }
+}
+
 impl Session {
     pub fn look(&self, span: Span) -> Look {
         Look { held_responses: self.gate.len(), ..self.state.look(span) }
@@ -138,8 +161,9 @@ impl Session {
     }
 
     /// Exchanges of QoS 1 and 2 under way, in both directions.
-    pub fn under_way(&self) -> u64 {
-        self.state.outbound.in_flight() + self.state.inbound.open_count()
+    pub fn under_way(&self) -> UnderWay {
+        let [puback, pubrec, pubcomp] = self.state.outbound.awaited_counts();
+        UnderWay { puback, pubrec, pubcomp, pubrel: self.state.inbound.open_count() }
     }
 
     /// Whether no exchange is under way in either direction.

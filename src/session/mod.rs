@@ -30,7 +30,7 @@ pub use close::{Cause, Close, Ended};
 pub use delivery::{Delivery, OutgoingPublish};
 pub use dropped::{DropReason, Dropped};
 pub use limits::{Denied311, Features, Limits, OnFull, Refused311};
-pub use look::{InHand, Look, Span, Stage};
+pub use look::{InHand, Look, Span, Stage, UnderWay};
 pub use open::{Opened, requested_client_id, requested_expiry_s};
 pub use outbound::Shelved;
 pub use parked::{Parked, Saved};

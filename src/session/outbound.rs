@@ -34,6 +34,9 @@ pub(super) struct Outbound {
     cursor: u64,
     /// Entries before the cursor that are not finished.
     in_flight: u64,
+    /// Those of them for which PUBREC is due, and those for which PUBCOMP is.
+    awaiting_pubrec: u64,
+    awaiting_pubcomp: u64,
     /// The position after the highest ever sent.
     sent_below: u64,
     occupied: Released,
@@ -95,6 +98,15 @@ pub(super) enum Acknowledged {
     Unknown,
     /// The delivery in flight under this identifier is of another QoS.
     Mismatched,
+}
+
+/// What an entry that was sent adds to those that await PUBREC, and PUBCOMP.
+fn awaited_counts(entry: &Entry) -> (u64, u64) {
+    match entry {
+        Entry::Sent(delivery) => (u64::from(delivery.qos == QoS::ExactlyOnce), 0),
+        Entry::Received => (0, 1),
+        Entry::Waiting(_) | Entry::Done => (0, 0),
+    }
 }
 
 impl Outbound {
@@ -324,6 +336,9 @@ impl Outbound {
         }
         self.in_flight += 1;
         self.cursor += 1;
+        let (pubrec, pubcomp) = self.entry(position).map_or((0, 0), awaited_counts);
+        self.awaiting_pubrec += pubrec;
+        self.awaiting_pubcomp += pubcomp;
         self.sent_below = self.sent_below.max(self.cursor);
     }
 
@@ -401,7 +416,7 @@ impl Outbound {
     /// the memory.
     pub fn disconnected(&mut self) {
         self.cursor = self.base;
-        self.in_flight = 0;
+        (self.in_flight, self.awaiting_pubrec, self.awaiting_pubcomp) = (0, 0, 0);
         if self.has_shelf {
             self.shelved_end = self.end();
             self.shelved = self.occupied.clone();
@@ -449,13 +464,17 @@ impl Outbound {
         let is_before_cursor = position < self.cursor;
         let Some(entry) = self.entry_mut(position) else { return Entry::Done };
         let is_finished = matches!(new, Entry::Done);
+        let (pubrec_now, pubcomp_now) = awaited_counts(&new);
         let old = std::mem::replace(entry, new);
         if let Entry::Waiting(delivery) | Entry::Sent(delivery) = &old {
             self.occupied.remove(delivery);
             self.released.add(delivery);
         }
-        if is_before_cursor && is_finished && !matches!(old, Entry::Done) {
-            self.in_flight -= 1;
+        if is_before_cursor && !matches!(old, Entry::Done) {
+            self.in_flight -= u64::from(is_finished);
+            let (pubrec, pubcomp) = awaited_counts(&old);
+            self.awaiting_pubrec = self.awaiting_pubrec + pubrec_now - pubrec;
+            self.awaiting_pubcomp = self.awaiting_pubcomp + pubcomp_now - pubcomp;
         }
         old
     }

@@ -119,3 +119,30 @@ fn metrics_are_well_formed_and_count_what_happens() {
     };
     assert_eq!(names(&before), names(&after), "no client adds a series");
 }
+
+#[test]
+fn exchanges_under_way_are_told_by_the_packet_that_is_due() {
+    let broker = start("");
+    let awaiting = |packet: &str| scrape(&broker)[&format!("vowmq_handshakes{{awaiting=\"{packet}\"}}")];
+    let mut taker = Peer::connect(&broker, "taker");
+    taker.subscribe("a", QoS::ExactlyOnce);
+    let mut giver = Peer::connect(&broker, "giver");
+    giver.publish_qos1("a", "1");
+    giver.publish("a", PublishQoS::ExactlyOnce(crate::peer::id(9)), "2", &[]);
+    let [first, second] = [taker.expect_publish(), taker.expect_publish()];
+    eventually("all to be under way", || {
+        (["puback", "pubrec", "pubcomp", "pubrel"].map(awaiting) == [1.0, 1.0, 0.0, 1.0]).then_some(())
+    });
+    taker.send(&Packet::PubRec(ack(second.qos.id().unwrap())));
+    assert!(matches!(taker.next(), Some(Packet::PubRel(_))));
+    eventually("PUBREC to count", || {
+        (["puback", "pubrec", "pubcomp", "pubrel"].map(awaiting) == [1.0, 0.0, 1.0, 1.0]).then_some(())
+    });
+    taker.send(&Packet::PubComp(ack(second.qos.id().unwrap())));
+    taker.send(&Packet::PubAck(ack(first.qos.id().unwrap())));
+    giver.send(&Packet::PubRel(ack(crate::peer::id(9))));
+    eventually("all to be over", || {
+        (["puback", "pubrec", "pubcomp", "pubrel"].map(awaiting) == [0.0; 4]).then_some(())
+    });
+    assert!(scrape(&broker).contains_key("vowmq_logins_refused_total{reason=\"wrong_password\"}"));
+}

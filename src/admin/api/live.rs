@@ -133,7 +133,7 @@ impl Sample {
             sessions: census.sessions,
             queued_messages: census.queued_messages,
             queued_bytes: census.queued_bytes,
-            handshakes: census.in_doubt,
+            handshakes: census.under_way.total(),
             publishes_received_per_s: received,
             deliveries_sent_per_s: sent,
             deliveries_dropped_per_s: dropped,

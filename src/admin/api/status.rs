@@ -86,7 +86,7 @@ fn look(desk: &Desk) -> Status {
         retained_bytes: retained_bytes as u64,
         queued_messages: census.queued_messages,
         queued_bytes: census.queued_bytes,
-        handshakes: census.in_doubt,
+        handshakes: census.under_way.total(),
         publishes_received: counters.publishes_received.value(),
         deliveries_sent: counters.deliveries_sent.value(),
         deliveries_dropped: counters.dropped_in_all(),

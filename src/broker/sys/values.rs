@@ -102,7 +102,7 @@ impl Broker {
             ("vow/lag/submissions", lag.submissions),
             ("vow/lag/bytes", lag.bytes),
             ("vow/lag/oldest_us", lag.oldest_us),
-            ("vow/in_doubt", census.in_doubt),
+            ("vow/in_doubt", census.under_way.total()),
             ("vow/queued/messages", census.queued_messages),
             ("vow/queued/bytes", census.queued_bytes),
             ("vow/queued/longest", census.longest_queue),

@@ -41,6 +41,12 @@ impl Outbound {
         in_hand
     }
 
+    /// What is due for the deliveries sent on this connection: PUBACK, PUBREC or PUBCOMP.
+    pub fn awaited_counts(&self) -> [u64; 3] {
+        let awaiting_puback = self.in_flight - self.awaiting_pubrec - self.awaiting_pubcomp;
+        [awaiting_puback, self.awaiting_pubrec, self.awaiting_pubcomp]
+    }
+
     /// Deliveries sent on this connection and not finished.
     pub fn in_flight(&self) -> u64 {
         self.in_flight
