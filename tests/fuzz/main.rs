@@ -51,5 +51,5 @@ fn kept_state_is_refused_or_served() {
 #[test]
 fn a_running_broker_serves_others_whatever_is_sent_to_it() {
     let seeds: Vec<_> = wire::seeds();
-    live::run(&seeds, target::seed(), target::duration().unwrap_or(Duration::from_secs(20)));
+    live::run(&seeds, target::seed(), target::duration().unwrap_or(Duration::from_secs(60)));
 }
