@@ -59,7 +59,7 @@ async function turn() {
 
 function readinessOf(sample, refusal) {
   if (sample !== null) return sample.ready ? ["good", "Ready"] : ["warn", "Not ready"];
-  return refusal ? ["warn", "No live values"] : ["bad", "Not reached"];
+  return refusal ? ["warn", "Not live"] : ["bad", "Not reached"];
 }
 
 function showReadiness(sample, refusal) {
