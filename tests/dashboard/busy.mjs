@@ -1,5 +1,5 @@
 // What each page does with much, with slow answers and with refusals: it goes on, or says where it ends.
-import { PATIENCE_MS, check, installed, picture, seen, signIn, signedIn, tab, token, turnTo, url, websocket, withBrowser } from "./browser.mjs";
+import { PATIENCE_MS, check, installed, picture, seen, signIn, signedIn, tab, token, turnTo, url, violations, websocket, withBrowser } from "./browser.mjs";
 
 const mqtt = installed("mqtt");
 const STREAMS_MAX = 16;
@@ -71,6 +71,8 @@ async function stuck(browser) {
   await seen("a list that ends is told", page.getByText("The 100 oldest are shown; there are more."));
   check("what lies behind is not shown yet", (await page.getByRole("link", { name: "client-24-0", exact: true }).count()) === 0);
   await picture(page, "stuck-more");
+  const found = await violations(page);
+  check("axe finds nothing where more is offered", found.length === 0, found);
   await page.getByRole("button", { name: "Look at all sessions" }).click();
   await seen("all sessions are looked at if that is wanted", page.getByRole("row", { name: /2 h .* client-24-0 / }));
   check("and nothing is told to be missing", (await page.getByText("sessions were looked at").count()) === 0);
@@ -100,6 +102,8 @@ async function opened(browser, publisher) {
   await seen("many steps are told", page.getByRole("row", { name: /received .*opened\/last/ }));
   check("also where others had to go", await page.locator("pre.payload", { hasText: "66 69 72 73 74" }).isVisible());
   await picture(page, "trace-opened");
+  const found = await violations(page);
+  check("axe finds nothing in an opened payload", found.length === 0, found);
   await page.context().close();
 }
 
@@ -120,6 +124,8 @@ async function tooManyStreams(browser) {
   check("a broker that answers is not told to be out of reach", words === "Not live", words);
   await page.evaluate(() => scrollTo(0, 0));
   await picture(page, "streams");
+  const found = await violations(page);
+  check("axe finds nothing in it", found.length === 0, found);
   await page.setViewportSize({ width: 320, height: 700 });
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   check("nothing sticks out", overflow <= 0, overflow);
