@@ -1,20 +1,9 @@
 // Every page for everybody: by the rules of axe, in both colours, wide and narrow; by keyboard; without motion.
-import { readFile } from "node:fs/promises";
-import { PAGES, check, installed, picture, signedIn, tab, token, turnTo, url, websocket, withBrowser } from "./browser.mjs";
+import { PAGES, check, installed, picture, signedIn, tab, token, turnTo, url, violations, websocket, withBrowser } from "./browser.mjs";
 
-const axe = await readFile(installed.resolve("axe-core/axe.min.js"), "utf8");
 const PLACES = [...PAGES.filter((name) => name !== "topics"), "clients/press-7", "topics?topic=plant%2Fpress%2F7%2Fstate",
   "stuck?older_ms=0", "subscriptions?topic=plant%2Fpress%2F7%2Frecipe", "trace?client_id=press-7", "clients/nobody"];
 const SCREENS = [["desktop", 1280, 900], ["phone", 320, 700], ["phone-wide", 400, 800]];
-
-async function violations(page) {
-  await page.evaluate(axe);
-  return await page.evaluate(async () => {
-    const { violations, passes } = await globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] });
-    if (passes.length < 15) return [`only ${passes.length} rules were tried`];
-    return violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ target, failureSummary }) => `${target} ${failureSummary}`).join(" | ")}`);
-  });
-}
 
 const named = (place) => place.replace(/\?.*/, "").replaceAll("/", "-");
 

@@ -1,4 +1,5 @@
 // A headless Chromium with the dashboard in it, and checks that are told line by line.
+import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
@@ -79,6 +80,16 @@ export async function turnTo(page, place) {
     else location.hash = hash;
   }, `#/${place}`);
   await page.locator(`main[data-page="${name}"] h1`).waitFor();
+}
+
+/** What axe finds wrong with a page as it is. */
+export async function violations(page) {
+  await page.evaluate(await readFile(installed.resolve("axe-core/axe.min.js"), "utf8"));
+  return await page.evaluate(async () => {
+    const { violations, passes } = await globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] });
+    if (passes.length < 15) return [`only ${passes.length} rules were tried`];
+    return violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ target, failureSummary }) => `${target} ${failureSummary}`).join(" | ")}`);
+  });
 }
 
 export const picture = (page, name) => page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true });

@@ -31,6 +31,11 @@ fn foreign_texts_stay_texts() {
 }
 
 #[test]
+fn what_is_much_slow_or_refused_is_shown_as_far_as_it_goes_and_told() {
+    run("busy.mjs");
+}
+
+#[test]
 fn every_page_can_be_used_by_everybody() {
     run("accessible.mjs");
 }

@@ -21,6 +21,7 @@ const PAGES = [
 const page = document.getElementById("page");
 const nav = document.getElementById("pages");
 const readiness = document.getElementById("readiness");
+const hindrance = document.getElementById("hindrance");
 let leaving = new AbortController();
 
 nav.append(...PAGES.map(([name, title]) => h("a", { href: link(name), data: { page: name } }, title)));
@@ -56,8 +57,16 @@ async function turn() {
   scrollTo(0, 0);
 }
 
-function showReadiness(sample) {
-  const [kind, text] = sample === null ? ["bad", "Not reached"] : sample.ready ? ["good", "Ready"] : ["warn", "Not ready"];
+function readinessOf(sample, refusal) {
+  if (sample !== null) return sample.ready ? ["good", "Ready"] : ["warn", "Not ready"];
+  return refusal ? ["warn", "Not live"] : ["bad", "Not reached"];
+}
+
+function showReadiness(sample, refusal) {
+  hindrance.hidden = !refusal;
+  const words = refusal ? `No live values: ${refusal.text}. The broker is asked again every ${refusal.again_s} seconds.` : "";
+  if (hindrance.textContent !== words) hindrance.textContent = words;
+  const [kind, text] = readinessOf(sample, refusal);
   if (readiness.textContent === text) return;
   readiness.className = `state ${kind}`;
   readiness.textContent = text;
@@ -82,6 +91,7 @@ function askForToken() {
   document.getElementById("leave").hidden = true;
   document.getElementById("operator").textContent = "";
   readiness.textContent = "";
+  hindrance.hidden = true;
   document.title = "Sign in · VowMQ";
   page.dataset.page = "signin";
   refill(page, signin.open(enter));

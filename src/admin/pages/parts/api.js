@@ -1,6 +1,8 @@
 // Asking the broker. The token is kept for this tab alone, and sent only in a header: no cookie that another page could use.
 
 const KEPT_AS = "vowmq.token";
+/** No answer takes that long; without an end, a page would wait for a lost one and show old values. */
+const PATIENCE_MS = 30_000;
 let whenUnknown = () => {};
 
 /** What the broker answers when it does not do what was asked. */
@@ -46,6 +48,7 @@ async function request(method, path, { query, body, signal } = {}) {
     response = await fetch(address(path, query), asked);
   } catch (error) {
     if (error.name === "AbortError") throw error;
+    if (error.name === "TimeoutError") throw new Problem(0, `the broker has not answered for ${PATIENCE_MS / 1000} seconds`);
     throw new Problem(0, "the broker does not answer");
   }
   if (response.ok) return response;
@@ -55,7 +58,8 @@ async function request(method, path, { query, body, signal } = {}) {
 }
 
 export async function ask(method, path, asked) {
-  return (await request(method, path, asked)).json();
+  const ends = [AbortSignal.timeout(PATIENCE_MS), asked?.signal].filter(Boolean);
+  return (await request(method, path, { ...asked, signal: AbortSignal.any(ends) })).json();
 }
 
 export const read = (path, query, signal) => ask("GET", path, { query, signal });

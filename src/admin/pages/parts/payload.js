@@ -38,7 +38,8 @@ function forms(bytes) {
     text = undefined;
   }
   const json = text === undefined ? undefined : ordered(text);
-  return [["JSON", json], ["Text", text], ["Hex", hex(bytes)]].filter(([, shown]) => shown !== undefined);
+  // Bytes are set out once they are asked for: few look at them.
+  return [["JSON", json], ["Text", text], ["Hex", () => hex(bytes)]].filter(([, shown]) => shown !== undefined);
 }
 
 export function payload(bytes) {
@@ -47,7 +48,7 @@ export function payload(bytes) {
   const all = forms(bytes);
   const buttons = all.map(([name, text]) => h("button", { type: "button", on: { click: () => show(name, text) } }, name));
   const show = (name, text) => {
-    shown.textContent = text;
+    shown.textContent = typeof text === "function" ? text() : text;
     for (const button of buttons) button.setAttribute("aria-pressed", String(button.textContent === name));
   };
   show(...all[0]);

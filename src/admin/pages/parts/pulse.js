@@ -4,19 +4,21 @@ import { setBy } from "./clock.js";
 
 const SAMPLES_MAX = 600;
 const AGAIN_MS = 2000;
+/** Where the broker answers, but not with values. */
+const REFUSED_AGAIN_MS = 5000;
 
 export const samples = [];
 const listeners = new Set();
 let ending;
 
-/** `listener` is told each sample, and `null` when the broker is lost. */
+/** `listener` is told each sample; or `null` when the broker is lost, with what it answered where it did: `again_s` says when it is asked again. */
 export function listen(listener, signal) {
   listeners.add(listener);
   signal?.addEventListener("abort", () => listeners.delete(listener));
 }
 
-function tell(sample) {
-  for (const listener of listeners) listener(sample);
+function tell(sample, refusal) {
+  for (const listener of listeners) listener(sample, refusal);
 }
 
 function take(sample) {
@@ -31,14 +33,16 @@ export async function begin() {
   ending = new AbortController();
   const { signal } = ending;
   while (!signal.aborted) {
+    let refusal;
     try {
       await follow("live", { signal, event: (name, sample) => name === "sample" && take(sample) });
     } catch (error) {
       if (signal.aborted || error.status === 401) return;
+      if (error.status > 0) refusal = { text: error.message, again_s: REFUSED_AGAIN_MS / 1000 };
     }
     if (signal.aborted) return;
-    tell(null);
-    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    tell(null, refusal);
+    await new Promise((resolve) => setTimeout(resolve, refusal ? REFUSED_AGAIN_MS : AGAIN_MS));
   }
 }
 

@@ -2,7 +2,7 @@
 import { h, facts, panel, refill, tag, told } from "../parts/element.js";
 import { every } from "../parts/clock.js";
 import { link } from "../parts/place.js";
-import { table } from "../parts/table.js";
+import { pager, table } from "../parts/table.js";
 import { ask, named, read } from "../parts/api.js";
 import { maySteer } from "../parts/operator.js";
 import { steer } from "../parts/notice.js";
@@ -59,17 +59,16 @@ function about(detail) {
   ]);
 }
 
-/** The way of a message, told by numbers. */
-function progress(detail) {
+/** The way of a message, told by numbers; where its deliveries fill more than a page, the states are those of the page. */
+function progress(detail, is_whole) {
   const states = Object.keys(WAITS).filter((state) => state !== "awaiting_pubrel");
   const by = Object.fromEntries(states.map((state) => [state, 0]));
   for (const delivery of detail.deliveries) by[delivery.state] += 1;
-  const more = detail.next === undefined ? "" : "+";
   const window = detail.in_flight_max === undefined ? "" : ` of ${count(detail.in_flight_max)}`;
   return facts([
     ["Not finished", `${count(detail.queued_messages)}, ${bytes(detail.queued_bytes)}`],
     ["In flight", `${count(detail.in_flight)}${window}`],
-    ...states.map((state) => [WAITS[state][0], `${count(by[state])}${more}`]),
+    ...states.map((state) => [`${WAITS[state][0]}${is_whole ? "" : ", of those below"}`, count(by[state])]),
     ["awaiting PUBREL", detail.awaiting_pubrel.length === 0 ? "0" : `${detail.awaiting_pubrel.length}: packet id ${detail.awaiting_pubrel.join(", ")}`],
     ["Answers waiting for the disk", count(detail.held_responses)],
   ]);
@@ -78,21 +77,29 @@ function progress(detail) {
 export function open(place, signal) {
   const name = place.rest[0];
   const heading = h("h1", { tabindex: "-1" }, name);
-  const [who, way, trouble, more] = [h("div"), h("div"), h("div"), h("p", { class: "quiet" })];
+  const [who, way, trouble, total] = [h("div"), h("div"), h("div"), h("p", { class: "quiet", hidden: true })];
   const deliveries = table({ caption: "Deliveries not finished", columns: DELIVERY_COLUMNS, none: "Nothing is under way or queued." });
   const subscriptions = table({ caption: "Subscriptions", columns: SUBSCRIPTION_COLUMNS, none: "It subscribes to nothing." });
   const path = `sessions/${named(name)}`;
-  const refresh = async () => {
+  const load = async (from) => {
+    const detail = await read(path, { from, limit: DELIVERIES }, signal);
+    return { items: detail.deliveries, next: detail.next, detail, is_whole: from === undefined && detail.next === undefined };
+  };
+  const show = (items, { detail, is_whole }) => {
+    held.hidden = false;
+    refill(who, about(detail));
+    refill(way, progress(detail, is_whole));
+    deliveries.show(items);
+    subscriptions.show(detail.subscriptions);
+    total.hidden = is_whole;
+    total.textContent = `${count(detail.queued_messages)} in all; a page shows up to ${DELIVERIES}.`;
+    kick.disabled = !detail.connected;
+  };
+  const pages = pager(load, show, (work) => attempt(work));
+  const attempt = async (work) => {
     try {
-      const detail = await read(path, { limit: DELIVERIES }, signal);
+      await work();
       refill(trouble);
-      held.hidden = false;
-      refill(who, about(detail));
-      refill(way, progress(detail));
-      deliveries.show(detail.deliveries);
-      subscriptions.show(detail.subscriptions);
-      more.textContent = detail.next === undefined ? "" : `The first ${DELIVERIES} of ${count(detail.queued_messages)}.`;
-      kick.disabled = !detail.connected;
     } catch (problem) {
       if (signal.aborted) return;
       refill(trouble, told(problem));
@@ -102,7 +109,7 @@ export function open(place, signal) {
   const kick = h("button", { type: "button", disabled: true, on: { click: () => steer(
     { title: "End the connection?", action: "Disconnect",
       text: `${name} is told so (0x98, Administrative action). Its session and queue stay; it may come back.` },
-    () => ask("DELETE", `clients/${named(name)}`), "The connection was ended.").then(refresh) } }, "Disconnect");
+    () => ask("DELETE", `clients/${named(name)}`), "The connection was ended.").then(() => again()) } }, "Disconnect");
   const remove = h("button", { type: "button", class: "grave", on: { click: async () => {
     const done = await steer(
       { title: "Delete the session?", action: "Delete session",
@@ -113,9 +120,9 @@ export function open(place, signal) {
   const held = h("div", {},
     panel("Client", who),
     panel("Where its messages stand", way),
-    panel("Deliveries not finished, in order", deliveries.box, more),
+    panel("Deliveries not finished, in order", total, deliveries.box, pages.bar),
     panel("Subscriptions", subscriptions.box));
-  every(REFRESH_MS, signal, refresh);
+  const again = every(REFRESH_MS, signal, () => attempt(pages.refresh));
   const body = h("div", {},
     h("p", {}, h("a", { href: link("clients") }, "← Clients & sessions")),
     h("div", { class: "head" }, heading,

@@ -9,8 +9,9 @@ import { presence } from "./clients.js";
 
 const REFRESH_MS = 3000;
 const SHOWN = 100;
-/** Parts of 1000 sessions looked at in one go. */
-const PARTS_MAX = 20;
+/** Sessions that the broker looks at for one answer, and answers asked for unless all sessions are wanted. */
+const PART_SESSIONS = 1000;
+const PARTS = 20;
 
 const COLUMNS = [
   ["For", (row) => {
@@ -36,17 +37,27 @@ function order(a, b) {
   return key(a) - key(b);
 }
 
-/** Looks at all sessions, part by part, and keeps the oldest. */
-async function look(older_ms, signal) {
-  let [items, cursor, unanswered, is_whole] = [[], undefined, 0, false];
-  for (let part = 0; part < PARTS_MAX && !is_whole; part += 1) {
-    const found = await read("handshakes", { older_ms, cursor, limit: SHOWN }, signal);
-    items = [...items, ...found.items].sort(order).slice(0, SHOWN);
+/** Looks at sessions part by part, as long as `goesOn`, and keeps the oldest exchanges and one more than are shown. */
+async function look(older_ms, signal, goesOn) {
+  let [items, cursor, unanswered, parts, is_whole] = [[], undefined, 0, 0, false];
+  do {
+    const found = await read("handshakes", { older_ms, cursor, limit: SHOWN + 1 }, signal);
+    items = [...items, ...found.items].sort(order).slice(0, SHOWN + 1);
     unanswered += found.unanswered;
     cursor = found.next;
+    parts += 1;
     is_whole = cursor === undefined;
-  }
-  return { items, unanswered, is_whole };
+  } while (!is_whole && goesOn(parts));
+  return { items, unanswered, sessions: parts * PART_SESSIONS, is_whole };
+}
+
+/** What the list leaves out. */
+function missing({ items, unanswered, sessions, is_whole }) {
+  return [
+    unanswered > 0 && `${count(unanswered)} sessions were too busy to answer.`,
+    !is_whole && `Only the first ${count(sessions)} sessions were looked at, by client identifier; there are more, and older exchanges may be among them.`,
+    items.length > SHOWN && `The ${SHOWN} oldest are shown; there are more.`,
+  ].filter(Boolean).join(" ");
 }
 
 export function open(place, signal) {
@@ -55,28 +66,44 @@ export function open(place, signal) {
   const list = table({ caption: "Exchanges under way, the oldest first", columns: COLUMNS,
     none: "Nothing is stuck: no exchange has been under way for so long." });
   const trouble = h("div");
+  const progress = h("p", { class: "quiet", hidden: true });
+  let wants_all = place.query.get("all") === "true";
+  const asked = () => ({ older_ms: least.value, all: wants_all ? "true" : "" });
   const refresh = async () => {
+    const older_ms = least.value;
     try {
-      const { items, unanswered, is_whole } = await look(least.value, signal);
-      list.show(items);
-      const missing = [unanswered > 0 && `${count(unanswered)} sessions were too busy to answer.`,
-        !is_whole && `Only the first ${count(PARTS_MAX * 1000)} sessions were looked at.`].filter(Boolean).join(" ");
-      refill(trouble, missing && h("p", { class: "told" }, missing));
+      const found = await look(older_ms, signal, (parts) => {
+        progress.hidden = parts < PARTS;
+        progress.textContent = `Looking at all sessions: ${count(parts * PART_SESSIONS)} so far …`;
+        // What is looked for may have changed meanwhile; then this look is of no use.
+        return (wants_all || parts < PARTS) && least.value === older_ms;
+      });
+      if (least.value !== older_ms) return;
+      list.show(found.items.slice(0, SHOWN));
+      const words = missing(found);
+      refill(trouble, words && h("div", { class: "told" }, words, !found.is_whole && h("p", { class: "under" }, lookAtAll)));
     } catch (problem) {
       if (!signal.aborted) refill(trouble, told(problem));
+    } finally {
+      progress.hidden = true;
     }
   };
-  least.addEventListener("change", () => {
-    keep("stuck", [], { older_ms: least.value });
-    refresh();
-  });
-  every(REFRESH_MS, signal, refresh);
+  const again = every(REFRESH_MS, signal, refresh);
+  const turn = () => {
+    keep("stuck", [], asked());
+    again();
+  };
+  const lookAtAll = h("button", { type: "button", data: { key: "all" }, on: { click: () => {
+    wants_all = true;
+    turn();
+  } } }, "Look at all sessions");
+  least.addEventListener("change", turn);
   const body = h("div", {},
     h("h1", { tabindex: "-1" }, "Stuck deliveries"),
     h("p", { class: "lead" }, "QoS 1 and 2 exchanges that have begun and not ended, the oldest first. ",
       "Where one stands still, the client named there owes the packet it waits for."),
     h("div", { class: "panel" }, h("div", { class: "bar" }, field("Under way for at least", least, "narrow"))),
-    trouble,
+    trouble, progress,
     h("div", { class: "panel" }, list.box));
   return { title: "Stuck deliveries", body };
 }

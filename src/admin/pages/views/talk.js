@@ -2,9 +2,11 @@
 import { h, choice, facts, field, panel, refill, state, tick, told, empty } from "../parts/element.js";
 import { read } from "../parts/api.js";
 import { payload } from "../parts/payload.js";
-import { moment } from "../parts/wording.js";
+import { count, moment } from "../parts/wording.js";
 
+/** What is shown at most, the newest. */
 const MESSAGES_MAX = 100;
+const BYTES_MAX = 4 * 1024 * 1024;
 const QOS = [["0", "0: at most once"], ["1", "1: at least once"], ["2", "2: exactly once"]];
 const CONNECT_MS = 10_000;
 
@@ -23,6 +25,44 @@ function entry({ topic, packet, bytes, at }) {
     facts([["Topic", h("code", {}, topic)], ["Came", moment(at)],
       ["QoS", `${packet.qos}${packet.retain ? ", retained" : ""}${packet.dup ? ", sent again" : ""}`]]),
     payload(bytes));
+}
+
+/** The newest messages. However fast they come, they are drawn once for each picture that the screen shows. */
+function mailbox() {
+  const list = h("div", { class: "messages" }, empty("Nothing has come yet."));
+  const told = h("p", { class: "quiet", hidden: true });
+  let [held, held_bytes, came, drawing] = [[], 0, 0, undefined];
+  const draw = () => {
+    drawing = undefined;
+    const wanted = new Set(held.map((message) => message.shown));
+    for (const shown of [...list.children]) {
+      if (!wanted.has(shown)) shown.remove();
+    }
+    for (const message of held) {
+      if (message.shown) continue;
+      message.shown = entry(message);
+      list.prepend(message.shown);
+    }
+    if (held.length === 0) list.replaceChildren(empty("Nothing has come yet."));
+    told.hidden = came === held.length;
+    told.textContent = `${count(came)} came; the newest ${count(held.length)} are shown.`;
+  };
+  const soon = () => {
+    drawing ??= requestAnimationFrame(draw);
+  };
+  const take = (message) => {
+    held.push(message);
+    held_bytes += message.bytes.length;
+    came += 1;
+    // One is always shown, whatever its size.
+    while (held.length > MESSAGES_MAX || (held_bytes > BYTES_MAX && held.length > 1)) held_bytes -= held.shift().bytes.length;
+    soon();
+  };
+  const clear = () => {
+    [held, held_bytes, came] = [[], 0, 0];
+    soon();
+  };
+  return { list, told, take, clear };
 }
 
 export function open(_place, signal) {
@@ -44,8 +84,8 @@ export function open(_place, signal) {
   const publish = h("button", { type: "submit", class: "main", disabled: true }, "Publish");
   const done = h("p", { class: "quiet", role: "status" });
   const filters = h("p", { class: "quiet under" }, "Subscribed to nothing.");
-  const messages = h("div", {}, empty("Nothing has come yet."));
-  const clear = h("button", { type: "button", class: "small", on: { click: () => refill(messages, empty("Nothing has come yet.")) } }, "Clear");
+  const messages = mailbox();
+  const clear = h("button", { type: "button", class: "small", on: { click: messages.clear } }, "Clear");
   const subscribed = new Map();
   let client;
 
@@ -57,11 +97,7 @@ export function open(_place, signal) {
     subscribe.disabled = !isOpen;
     publish.disabled = !isOpen;
   };
-  const came = (from, bytes, packet) => {
-    if (messages.querySelector(".empty")) messages.replaceChildren();
-    messages.prepend(entry({ topic: from, packet, bytes: new Uint8Array(bytes), at: Date.now() }));
-    if (messages.children.length > MESSAGES_MAX) messages.lastElementChild.remove();
-  };
+  const came = (from, bytes, packet) => messages.take({ topic: from, packet, bytes: new Uint8Array(bytes), at: Date.now() });
   const hangUp = () => {
     client?.end(true);
     client = undefined;
@@ -130,6 +166,6 @@ export function open(_place, signal) {
           field("Payload", text), h("div", { class: "bar" }, tick("retain", retain), publish), done)),
         panel("Subscribe", h("form", { class: "bar", on: { submit: take } }, field("Topic filter", filter),
           field("QoS", subscribeQos, "narrow"), subscribe), filters)),
-      h("section", { class: "panel" }, h("div", { class: "head" }, h("h2", {}, "Messages"), clear), messages)));
+      h("section", { class: "panel" }, h("div", { class: "head" }, h("h2", {}, "Messages"), clear), messages.told, messages.list)));
   return { title: "Publish & subscribe", body };
 }

@@ -36,6 +36,7 @@ export function open(place, signal) {
   const status = h("p", { class: "quiet", role: "status" });
   const only = h("div");
   let [steps, lost, message, following, drawing] = [[], 0, undefined, undefined, false];
+  const opened = new Set();
   const columns = [
     ["At", when, "still"],
     ["Step", (step) => tag(step.event, GRAVE[step.event]), "still"],
@@ -44,9 +45,12 @@ export function open(place, signal) {
     ["Details", detail, "name"],
     ["Message", (step) => step.message && h("button", { type: "button", class: "plain small mono", title: "Follow this message only",
       data: { key: `${step.at_us} ${step.event}` }, on: { click: () => pick(step.message) } }, step.message.slice(0, 8)), "still"],
-    ["Payload", (step) => hasPayload(step) && h("details", {}, h("summary", {}, "show"), payloadOf(step))],
+    ["Payload", (step) => hasPayload(step) && h("details", { on: { toggle: ({ currentTarget }) => {
+      if (currentTarget.open) opened.add(step);
+      else opened.delete(step);
+    } } }, h("summary", {}, "show"), payloadOf(step))],
   ];
-  const list = table({ caption: "Steps", columns, none: "Nothing has happened yet." });
+  const list = table({ caption: "Steps", columns, none: "Nothing has happened yet.", lasting: true });
   const draw = () => {
     drawing = false;
     const shown = message === undefined ? steps : steps.filter((step) => step.message === message);
@@ -75,12 +79,14 @@ export function open(place, signal) {
   const event = (name, data) => {
     if (name === "step") steps.push(data);
     if (name === "lost") lost += data.lost;
-    if (steps.length > STEPS_MAX) steps.shift();
+    // The oldest goes, but not one whose payload is being read.
+    if (steps.length > STEPS_MAX) steps.splice(Math.max(0, steps.findIndex((step) => !opened.has(step))), 1);
     soon();
   };
   const start = async () => {
     end();
     [steps, lost] = [[], 0];
+    opened.clear();
     pick(undefined);
     const own = new AbortController();
     following = own;
@@ -102,6 +108,7 @@ export function open(place, signal) {
   stop.addEventListener("click", end);
   clear.addEventListener("click", () => {
     [steps, lost] = [[], 0];
+    opened.clear();
     pick(undefined);
   });
   list.box.replaceChildren(empty("Say what to follow. Steps from then on are shown here."));
