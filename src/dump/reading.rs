@@ -1,6 +1,6 @@
 //! From lines to the records of a store.
 use super::line::{FORMAT, Fault, Line, SessionLine, filter, topic};
-use crate::store::{Record, Store, StoreError};
+use crate::store::{GAP_MAX, Record, Store, StoreError};
 use crate::types::{Message, Now, PacketId, QoS, SessionKey, Stamp, TopicName};
 use bytes::Bytes;
 use std::io::{self, BufRead};
@@ -48,7 +48,8 @@ pub fn read(input: impl BufRead, store: &mut dyn Store) -> Result<Counts, ReadEr
             }
             Line::Error { why } => return Err(ReadError::FailedExport { why }),
             Line::End { sessions, messages, retained } => {
-                reading.finish()?;
+                reading.end_session().map_err(fault)?;
+                reading.commit()?;
                 let counts = reading.counts;
                 if counts != (Counts { sessions, messages, retained }) {
                     return Err(fault("the counts do not match: lines are missing".to_owned()));
@@ -104,7 +105,7 @@ impl Reading<'_> {
                 self.counts.messages += 1;
             }
             Line::Retained(body) => {
-                self.end_session();
+                self.end_session()?;
                 self.publish(body.message()?, Vec::new(), true);
                 self.counts.retained += 1;
             }
@@ -114,7 +115,7 @@ impl Reading<'_> {
     }
 
     fn begin_session(&mut self, line: &SessionLine) -> Result<(), Fault> {
-        self.end_session();
+        self.end_session()?;
         self.counts.sessions += 1;
         let session = SessionKey(self.counts.sessions);
         self.session = Some((session, 0, line.next_position));
@@ -151,17 +152,20 @@ impl Reading<'_> {
         if position < *next || position >= *end {
             return Err(format!("position {position} is out of order"));
         }
+        check_gap(*next, position)?;
         *next = position + 1;
         Ok(*session)
     }
 
     /// Positions are never given twice, though all before be finished.
-    fn end_session(&mut self) {
+    fn end_session(&mut self) -> Result<(), Fault> {
         if let Some((session, next, end)) = self.session.take()
             && next < end
         {
+            check_gap(next, end)?;
             self.records.push(Record::Done { session, position: end - 1 });
         }
+        Ok(())
     }
 
     fn publish(&mut self, message: Message, targets: Vec<crate::store::Target>, is_retained: bool) {
@@ -173,11 +177,14 @@ impl Reading<'_> {
         self.records.clear();
         Ok(())
     }
+}
 
-    fn finish(&mut self) -> Result<(), StoreError> {
-        self.end_session();
-        self.commit()
+/// Whether a store may leave so much out between two positions of one queue.
+fn check_gap(next: u64, position: u64) -> Result<(), Fault> {
+    if next > 0 && position - next > GAP_MAX {
+        return Err(format!("position {position} is further ahead of {next} than any can be"));
     }
+    Ok(())
 }
 
 fn gone() -> Message {

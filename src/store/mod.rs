@@ -8,7 +8,7 @@ mod memory;
 mod page;
 mod record;
 
-pub use durable::{Checkpointer, DurableStore, ExportError, Exported, Options, Restored};
+pub use durable::{Checkpointer, DurableStore, ExportError, Exported, GAP_MAX, Options, Restored};
 pub use image::{Presence, QueueImage, SessionImage};
 pub use memory::MemoryStore;
 pub use page::{Page, Queued, Shelf};

@@ -4,7 +4,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use vowmq::store::cold::MemoryCold;
 use vowmq::store::log::fault::FaultFiles;
-use vowmq::store::{DurableStore, Options, Page, Queued, Record, Store, Target};
+use vowmq::store::{DurableStore, GAP_MAX, Options, Page, Queued, Record, Store, Target};
 use vowmq::types::{ClientId, Message, QoS, SessionKey, Stamp, Text, TopicName};
 
 /// Reading a page takes microseconds, or for ever.
@@ -13,16 +13,23 @@ const SEGMENT_BYTES: u64 = 4096;
 const HELD: SessionKey = SessionKey(1);
 const OTHER: SessionKey = SessionKey(2);
 
-fn open() -> DurableStore {
-    let options = Options {
+fn options() -> Options {
+    Options {
         segment_bytes: SEGMENT_BYTES,
         log_bytes_max: SEGMENT_BYTES,
         stride_bytes: SEGMENT_BYTES,
         spares_apart: false,
         ..Options::new(1)
-    };
-    let files = Arc::new(FaultFiles::new(1, 4096));
-    let (mut store, _) = DurableStore::open_with(files, Arc::new(MemoryCold::default()), options).unwrap();
+    }
+}
+
+fn open() -> DurableStore {
+    open_on(&Arc::new(FaultFiles::new(1, 4096)), &Arc::new(MemoryCold::default()))
+}
+
+/// A new store with two sessions.
+fn open_on(files: &Arc<FaultFiles>, cold: &Arc<MemoryCold>) -> DurableStore {
+    let (mut store, _) = DurableStore::open_with(files.clone(), cold.clone(), options()).unwrap();
     let begun = [HELD, OTHER].map(|session| Record::SessionBegun {
         session,
         client_id: ClientId::new(&Text::try_from(session.0.to_string().as_str()).unwrap()).unwrap(),
@@ -33,6 +40,10 @@ fn open() -> DurableStore {
 }
 
 fn publish(store: &mut DurableStore, session: SessionKey, position: u64) {
+    store.commit(&[published(session, position)]).unwrap();
+}
+
+fn published(session: SessionKey, position: u64) -> Record {
     let message = Message {
         topic: TopicName::try_from("a").unwrap(),
         payload: Bytes::from(vec![b'x'; 500]),
@@ -51,9 +62,7 @@ fn publish(store: &mut DurableStore, session: SessionKey, position: u64) {
         share: None,
         give_up_at: None,
     };
-    let published =
-        Record::Published { message: Arc::new(message), inbound: None, is_retained: false, targets: vec![target] };
-    store.commit(&[published]).unwrap();
+    Record::Published { message: Arc::new(message), inbound: None, is_retained: false, targets: vec![target] }
 }
 
 /// Fills some segments for another session, and lets go of what a checkpoint has taken over.
@@ -99,4 +108,26 @@ fn what_is_held_is_read_whether_a_checkpoint_has_taken_it_over_or_not() {
     go_on(&mut store, 0);
     assert_eq!(positions(&page(&store, 0)), [0, 1, 2], "what is cold");
     assert_eq!(positions(&page(&store, 3)), [3, 4], "what is in the log");
+}
+
+#[test]
+fn a_position_further_ahead_than_any_can_be_is_refused_and_no_room_is_made_for_it() {
+    for far in [GAP_MAX + 3, 1 << 40, u64::MAX] {
+        for record in [published(HELD, far), Record::Done { session: HELD, position: far }] {
+            let (files, cold) = (Arc::new(FaultFiles::new(1, 4096)), Arc::new(MemoryCold::default()));
+            let mut store = open_on(&files, &cold);
+            publish(&mut store, HELD, 1);
+            let refusal = store.commit(&[record]).unwrap_err().to_string();
+            assert!(refusal.contains("further ahead than any can be"), "{refusal}");
+            drop(store);
+            files.kill_process();
+            // It is in the log now: what somebody put there is refused by the start as well.
+            let refusal = DurableStore::open_with(files, cold, options()).err().expect("nothing to begin with");
+            assert!(refusal.to_string().contains("further ahead than any can be"), "{refusal}");
+        }
+    }
+    // Where nothing is before it, it takes no room.
+    let mut store = open();
+    publish(&mut store, HELD, 1 << 40);
+    assert_eq!(positions(&page(&store, 0)), [1 << 40]);
 }

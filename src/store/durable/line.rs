@@ -28,6 +28,17 @@ pub struct Line {
     extras: BTreeMap<u64, Extra>,
 }
 
+/// Positions between two of one queue that follow each other. The broker leaves none out, so that only what was repaired or
+/// imported has gaps; each position of one takes memory until what is before it is finished.
+pub const GAP_MAX: u64 = 1 << 24;
+
+/// A position is further ahead than [`GAP_MAX`] allows: no broker has written it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a queue position in it is further ahead than any can be, so that no broker has written it; restore data_dir from a backup"
+)]
+pub struct TooFar;
+
 /// Unfinished deliveries, and what they cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -175,11 +186,17 @@ impl Line {
     }
 
     /// Takes a delivery at the end. Returns its deadline, if it has one.
-    pub fn enqueue(&mut self, target: &Target, lsn: Lsn, cost_bytes: usize, expires_at: Option<Now>) -> Option<Now> {
+    pub fn enqueue(
+        &mut self,
+        target: &Target,
+        lsn: Lsn,
+        cost_bytes: usize,
+        expires_at: Option<Now>,
+    ) -> Result<Option<Now>, TooFar> {
         if target.position < self.end() {
-            return None;
+            return Ok(None);
         }
-        self.pad(target.position);
+        self.pad(target.position)?;
         self.hot.push_back(Hot {
             lsn: lsn.value(),
             bytes: u32::try_from(cost_bytes).unwrap_or(u32::MAX),
@@ -196,20 +213,20 @@ impl Line {
             };
             self.extras.insert(target.position, extra);
         }
-        deadline
+        Ok(deadline)
     }
 
     /// Finishes a position. Returns the deadline it had, if that is known here.
-    pub fn finish(&mut self, position: u64, destaging_below: u64) -> Option<Now> {
+    pub fn finish(&mut self, position: u64, destaging_below: u64) -> Result<Option<Now>, TooFar> {
         if position < self.below {
             if position >= self.head {
                 self.noted.insert(position, Noted::Done);
                 self.advance_head();
             }
-            return None;
+            return Ok(None);
         }
         if position >= self.end() {
-            self.pad(position + 1);
+            self.pad(position.checked_add(1).ok_or(TooFar)?)?;
         }
         self.note_if_on_its_way(position, Noted::Done, destaging_below);
         if let Some(hot) = self.hot_mut(position) {
@@ -217,7 +234,7 @@ impl Line {
         }
         let extra = self.extras.remove(&position);
         self.trim();
-        extra.and_then(|extra| extra.deadline)
+        Ok(extra.and_then(|extra| extra.deadline))
     }
 
     pub fn receive(&mut self, position: u64, destaging_below: u64) {
@@ -323,14 +340,21 @@ impl Line {
     }
 
     /// Makes the end at least `position`, with nothing to be sent before it.
-    fn pad(&mut self, position: u64) {
+    fn pad(&mut self, position: u64) -> Result<(), TooFar> {
+        if position > u64::MAX - GAP_MAX {
+            return Err(TooFar);
+        }
         if self.hot.is_empty() {
             self.base = self.base.max(position);
+        }
+        if position.saturating_sub(self.end()) > GAP_MAX {
+            return Err(TooFar);
         }
         let lsn = self.hot.back().map_or(0, |hot| hot.lsn);
         while self.end() < position {
             self.hot.push_back(Hot { lsn, bytes: 0, state: State::Done, flags: 0 });
         }
+        Ok(())
     }
 
     fn trim(&mut self) {

@@ -19,6 +19,7 @@ mod takeover;
 
 pub use checkpointer::Checkpointer;
 pub use export::{ExportError, Exported};
+pub use line::GAP_MAX;
 pub use opening::Restored;
 pub(super) use opening::{begin_at, replay_from};
 
@@ -90,7 +91,9 @@ impl DurableStore {
         let appended = self.log.append(&mut self.group)?;
         let mut index = self.shared.index.lock();
         for (record, number) in records.iter().zip(&self.numbers) {
-            index.apply(record, appended.lsn(*number).expect("each record of the group has its number"));
+            let lsn = appended.lsn(*number).expect("each record of the group has its number");
+            let applied = index.apply(record, lsn);
+            applied.map_err(|source| LogError::Replay { lsn, source: source.into() })?;
         }
         index.ended_group(appended.end());
         if checkpointer::is_due(&index, self.options.log_bytes_max) {
