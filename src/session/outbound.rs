@@ -11,6 +11,7 @@ use super::{Change, Clearance, Delivery, DropReason, Dropped, Released};
 use crate::types::{Now, PacketId, QoS, ReasonCode};
 use giving_up::is_forbidden;
 pub(super) use look::awaited;
+use look::awaited_counts;
 use sendings::Sendings;
 use std::collections::VecDeque;
 
@@ -98,15 +99,6 @@ pub(super) enum Acknowledged {
     Unknown,
     /// The delivery in flight under this identifier is of another QoS.
     Mismatched,
-}
-
-/// What an entry that was sent adds to those that await PUBREC, and PUBCOMP.
-fn awaited_counts(entry: &Entry) -> (u64, u64) {
-    match entry {
-        Entry::Sent(delivery) => (u64::from(delivery.qos == QoS::ExactlyOnce), 0),
-        Entry::Received => (0, 1),
-        Entry::Waiting(_) | Entry::Done => (0, 0),
-    }
 }
 
 impl Outbound {

@@ -53,6 +53,15 @@ impl Outbound {
     }
 }
 
+/// What an entry that was sent adds to those that await PUBREC, and PUBCOMP.
+pub(super) fn awaited_counts(entry: &Entry) -> (u64, u64) {
+    match entry {
+        Entry::Sent(delivery) => (u64::from(delivery.qos == QoS::ExactlyOnce), 0),
+        Entry::Received => (0, 1),
+        Entry::Waiting(_) | Entry::Done => (0, 0),
+    }
+}
+
 /// What is due for a PUBLISH that was sent.
 pub(in crate::session) fn awaited(qos: QoS) -> Stage {
     match qos {

@@ -14,13 +14,15 @@ const LOCK: &str = "LOCK";
 #[derive(Debug)]
 pub struct DiskFiles {
     dir: PathBuf,
+    /// Held open: names have to be synced also while the process may open nothing more.
+    handle: fs::File,
 }
 
 impl DiskFiles {
     /// Names the directory and makes it, durably, if it is missing.
     pub fn create(dir: &Path) -> io::Result<Self> {
         create_dir(dir)?;
-        Ok(Self { dir: dir.to_path_buf() })
+        Self::existing(dir)
     }
 
     /// Whether a process has taken the directory.
@@ -39,7 +41,7 @@ impl DiskFiles {
     /// Names a directory that exists, and changes nothing.
     pub fn existing(dir: &Path) -> io::Result<Self> {
         fs::read_dir(dir)?;
-        Ok(Self { dir: dir.to_path_buf() })
+        Ok(Self { dir: dir.to_path_buf(), handle: fs::File::open(dir)? })
     }
 }
 
@@ -94,7 +96,7 @@ impl Files for DiskFiles {
             made => made?,
         }
         self.sync_dir()?;
-        Ok(Some(Box::new(Self { dir })))
+        Ok(Some(Box::new(Self::existing(&dir)?)))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -102,7 +104,7 @@ impl Files for DiskFiles {
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        fs::File::open(&self.dir)?.sync_all()
+        self.handle.sync_all()
     }
 
     fn lock(&self) -> io::Result<Option<Box<dyn Any + Send + Sync>>> {
@@ -145,4 +147,18 @@ fn create_dir(dir: &Path) -> io::Result<()> {
         made => made?,
     }
     fs::File::open(parent)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_synced_without_opening_the_directory_again() {
+        let around = tempfile::tempdir().unwrap();
+        let (here, there) = (around.path().join("here"), around.path().join("there"));
+        let files = DiskFiles::create(&here).unwrap();
+        fs::rename(&here, &there).unwrap();
+        files.sync_dir().unwrap();
+    }
 }
