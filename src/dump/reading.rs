@@ -1,6 +1,6 @@
 //! From lines to the records of a store.
 use super::line::{FORMAT, Fault, Line, SessionLine, filter, topic};
-use crate::store::{GAP_MAX, Record, Store, StoreError};
+use crate::store::{POSITIONS_MAX, Record, Store, StoreError};
 use crate::types::{Message, Now, PacketId, QoS, SessionKey, Stamp, TopicName};
 use bytes::Bytes;
 use std::io::{self, BufRead};
@@ -48,8 +48,7 @@ pub fn read(input: impl BufRead, store: &mut dyn Store) -> Result<Counts, ReadEr
             }
             Line::Error { why } => return Err(ReadError::FailedExport { why }),
             Line::End { sessions, messages, retained } => {
-                reading.end_session().map_err(fault)?;
-                reading.commit()?;
+                reading.finish()?;
                 let counts = reading.counts;
                 if counts != (Counts { sessions, messages, retained }) {
                     return Err(fault("the counts do not match: lines are missing".to_owned()));
@@ -105,7 +104,7 @@ impl Reading<'_> {
                 self.counts.messages += 1;
             }
             Line::Retained(body) => {
-                self.end_session()?;
+                self.end_session();
                 self.publish(body.message()?, Vec::new(), true);
                 self.counts.retained += 1;
             }
@@ -115,9 +114,12 @@ impl Reading<'_> {
     }
 
     fn begin_session(&mut self, line: &SessionLine) -> Result<(), Fault> {
-        self.end_session()?;
+        self.end_session();
         self.counts.sessions += 1;
         let session = SessionKey(self.counts.sessions);
+        if line.next_position > POSITIONS_MAX || line.sent_below > POSITIONS_MAX {
+            return Err(format!("next_position and sent_below are at most {POSITIONS_MAX}"));
+        }
         self.session = Some((session, 0, line.next_position));
         self.records.push(Record::SessionBegun { session, client_id: line.client_id()?, is_v5: line.v5 });
         if let Some(owner) = &line.owner {
@@ -152,20 +154,17 @@ impl Reading<'_> {
         if position < *next || position >= *end {
             return Err(format!("position {position} is out of order"));
         }
-        check_gap(*next, position)?;
         *next = position + 1;
         Ok(*session)
     }
 
     /// Positions are never given twice, though all before be finished.
-    fn end_session(&mut self) -> Result<(), Fault> {
+    fn end_session(&mut self) {
         if let Some((session, next, end)) = self.session.take()
             && next < end
         {
-            check_gap(next, end)?;
             self.records.push(Record::Done { session, position: end - 1 });
         }
-        Ok(())
     }
 
     fn publish(&mut self, message: Message, targets: Vec<crate::store::Target>, is_retained: bool) {
@@ -177,14 +176,11 @@ impl Reading<'_> {
         self.records.clear();
         Ok(())
     }
-}
 
-/// Whether a store may leave so much out between two positions of one queue.
-fn check_gap(next: u64, position: u64) -> Result<(), Fault> {
-    if next > 0 && position - next > GAP_MAX {
-        return Err(format!("position {position} is further ahead of {next} than any can be"));
+    fn finish(&mut self) -> Result<(), StoreError> {
+        self.end_session();
+        self.commit()
     }
-    Ok(())
 }
 
 fn gone() -> Message {

@@ -16,6 +16,7 @@ use sendings::Sendings;
 use std::collections::VecDeque;
 
 mod look;
+mod places;
 mod sendings;
 
 /// Positions sent at once lie within this span of the oldest unfinished one, so that identifiers stay unique
@@ -30,7 +31,10 @@ const LOAD_BYTES: u64 = 1 << 20;
 pub(super) struct Outbound {
     /// Position of the first entry.
     base: u64,
-    entries: VecDeque<Entry>,
+    /// By position, in order. What was finished before it was loaded has none, however much that is.
+    entries: VecDeque<(u64, Entry)>,
+    /// The position after the last that is loaded.
+    loaded_end: u64,
     /// The next position to send on this connection; all before it have been sent on it, or are finished.
     cursor: u64,
     /// Entries before the cursor that are not finished.
@@ -106,6 +110,7 @@ impl Outbound {
     pub fn shelved(head: u64, end: u64, sent_below: u64, occupied: Released) -> Self {
         Self {
             base: head,
+            loaded_end: head,
             cursor: head,
             sent_below,
             shelved: occupied.clone(),
@@ -121,24 +126,9 @@ impl Outbound {
         Self { has_shelf: true, ..Self::default() }
     }
 
-    /// Makes the next delivery stand at `position`, those before being finished.
-    fn pad(&mut self, position: u64) {
-        if self.entries.is_empty() {
-            self.base = self.base.max(position);
-            self.cursor = self.base;
-        }
-        while self.loaded_end() < position {
-            self.entries.push_back(Entry::Done);
-        }
-    }
-
-    fn loaded_end(&self) -> u64 {
-        self.base + self.entries.len() as u64
-    }
-
     /// Whether a part of the line is on the shelf.
     fn is_shelved(&self) -> bool {
-        self.shelved_end > self.loaded_end()
+        self.shelved_end > self.loaded_end
     }
 
     pub fn has_shelf(&self) -> bool {
@@ -153,28 +143,27 @@ impl Outbound {
     /// From where a page should be loaded: there is more on the shelf, and little left to send before it. Until it comes
     /// no other is asked for.
     pub fn ask_for_page(&mut self) -> Option<u64> {
-        let unsent = self.loaded_end() - self.cursor;
+        let unsent = self.loaded_end - self.cursor;
         let is_enough = unsent > LOAD_BELOW || (unsent > 0 && self.loaded_bytes() > LOAD_BYTES);
         if self.is_loading || !self.is_shelved() || is_enough {
             return None;
         }
         self.is_loading = true;
-        Some(self.loaded_end())
+        Some(self.loaded_end)
     }
 
     /// Takes a page of the shelf: every unfinished delivery from `from` to `next`.
     pub fn load(&mut self, from: u64, next: u64, deliveries: impl IntoIterator<Item = Shelved>) {
-        if !std::mem::take(&mut self.is_loading) || from != self.loaded_end() {
+        if !std::mem::take(&mut self.is_loading) || from != self.loaded_end {
             return;
         }
         for shelved in deliveries {
             match shelved {
                 Shelved::Delivery(delivery) => self.load_one(delivery),
                 // What is beyond the end is on its way here as well.
-                Shelved::Received { position } if position < self.loaded_end() || position >= self.shelved_end => {}
+                Shelved::Received { position } if position < self.loaded_end || position >= self.shelved_end => {}
                 Shelved::Received { position } => {
-                    self.pad(position);
-                    self.entries.push_back(Entry::Received);
+                    self.append(position, Entry::Received);
                 }
             }
         }
@@ -189,12 +178,11 @@ impl Outbound {
     }
 
     fn load_one(&mut self, mut delivery: Delivery) {
-        let position = delivery.position.unwrap_or(self.loaded_end());
+        let position = delivery.position.unwrap_or(self.loaded_end);
         let is_given_up = position >= self.sent_below && position < self.given_up_below;
-        if position < self.loaded_end() || position >= self.shelved_end || is_given_up {
+        if position < self.loaded_end || position >= self.shelved_end || is_given_up {
             return;
         }
-        self.pad(position);
         if self.shelved.by_rule.of(delivery.rule).messages == 0 {
             // It was queued before a restart, or under other rules: none has counted it.
             delivery.rule = 0;
@@ -206,7 +194,7 @@ impl Outbound {
         self.occupied.merge(&cost);
         // [MQTT-3.3.1-1]: what may have been sent on an earlier connection goes with DUP.
         let was_sent = position < self.sent_below;
-        self.entries.push_back(if was_sent { Entry::Sent(delivery) } else { Entry::Waiting(delivery) });
+        self.append(position, if was_sent { Entry::Sent(delivery) } else { Entry::Waiting(delivery) });
     }
 
     /// Counts deliveries that went to the shelf without coming by, the last at `end` - 1.
@@ -226,12 +214,12 @@ impl Outbound {
     }
 
     pub fn first_shelved(&self) -> Option<u64> {
-        self.is_shelved().then(|| self.loaded_end())
+        self.is_shelved().then(|| self.loaded_end)
     }
 
     /// A shelved delivery has waited for too long. False if it may have been sent, or is none of ours.
     pub fn give_up_shelved(&mut self, position: u64, reason: DropReason, delivery: &Delivery) -> bool {
-        let first = self.loaded_end().max(self.sent_below).max(self.given_up_below);
+        let first = self.loaded_end.max(self.sent_below).max(self.given_up_below);
         if position < first || position >= self.shelved_end || self.shelved.messages == 0 {
             return false;
         }
@@ -253,7 +241,7 @@ impl Outbound {
 
     /// The position after the last.
     pub fn end(&self) -> u64 {
-        self.loaded_end().max(self.shelved_end)
+        self.loaded_end.max(self.shelved_end)
     }
 
     /// Deliveries not finished, and their bytes.
@@ -272,9 +260,8 @@ impl Outbound {
             self.shelve(position + 1, &Released::of(&delivery));
             return;
         }
-        self.pad(position);
         self.occupied.add(&delivery);
-        self.entries.push_back(Entry::Waiting(delivery));
+        self.append(position, Entry::Waiting(delivery));
     }
 
     /// The next thing to send within `window` unfinished deliveries. Entries past their expiry, and those that the client
@@ -288,7 +275,7 @@ impl Outbound {
     ) -> Option<Step<'_>> {
         loop {
             // [MQTT-3.3.4-9], [MQTT-4.9.0-2]
-            if self.in_flight >= window || self.cursor >= self.loaded_end() || self.cursor - self.base >= SPAN {
+            if self.in_flight >= window || self.cursor >= self.loaded_end || self.cursor - self.base >= SPAN {
                 return None;
             }
             let position = self.cursor;
@@ -301,7 +288,7 @@ impl Outbound {
                     self.give_up(position, reason);
                     changed(Change::Done { position });
                 }
-                Some(Entry::Done) | None => self.cursor += 1,
+                Some(Entry::Done) | None => self.cursor = self.next_from(position + 1),
                 Some(Entry::Sent(_) | Entry::Received) => break,
             }
         }
@@ -325,12 +312,12 @@ impl Outbound {
                 Entry::Waiting(delivery) | Entry::Sent(delivery) => Entry::Sent(delivery),
                 other @ (Entry::Received | Entry::Done) => other,
             };
+            let (pubrec, pubcomp) = awaited_counts(entry);
+            self.awaiting_pubrec += pubrec;
+            self.awaiting_pubcomp += pubcomp;
         }
         self.in_flight += 1;
         self.cursor += 1;
-        let (pubrec, pubcomp) = self.entry(position).map_or((0, 0), awaited_counts);
-        self.awaiting_pubrec += pubrec;
-        self.awaiting_pubcomp += pubcomp;
         self.sent_below = self.sent_below.max(self.cursor);
     }
 
@@ -384,7 +371,9 @@ impl Outbound {
         mut finished: impl FnMut(u64),
     ) -> Vec<Delivery> {
         let mut taken = Vec::new();
-        for position in self.base..self.loaded_end() {
+        let mut next = self.base;
+        while let Some(position) = self.entry_from(next) {
+            next = position + 1;
             let moves = match self.entry(position) {
                 Some(Entry::Waiting(delivery)) => delivery.share.is_some() && may_move(delivery),
                 Some(Entry::Sent(delivery)) => {
@@ -413,6 +402,7 @@ impl Outbound {
             self.shelved_end = self.end();
             self.shelved = self.occupied.clone();
             self.entries = VecDeque::new();
+            self.loaded_end = self.base;
             self.is_loading = false;
         }
     }
@@ -469,26 +459,5 @@ impl Outbound {
             self.awaiting_pubcomp = self.awaiting_pubcomp + pubcomp_now - pubcomp;
         }
         old
-    }
-
-    fn trim(&mut self) {
-        while matches!(self.entries.front(), Some(Entry::Done)) {
-            self.entries.pop_front();
-            self.base += 1;
-        }
-        self.cursor = self.cursor.max(self.base);
-        self.sendings.forget_below(self.base);
-        // A line that was long once does not keep its room for ever.
-        if self.entries.is_empty() && self.entries.capacity() > 4096 {
-            self.entries.shrink_to(64);
-        }
-    }
-
-    fn entry(&self, position: u64) -> Option<&Entry> {
-        self.entries.get(usize::try_from(position.checked_sub(self.base)?).ok()?)
-    }
-
-    fn entry_mut(&mut self, position: u64) -> Option<&mut Entry> {
-        self.entries.get_mut(usize::try_from(position.checked_sub(self.base)?).ok()?)
     }
 }

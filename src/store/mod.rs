@@ -8,11 +8,11 @@ mod memory;
 mod page;
 mod record;
 
-pub use durable::{Checkpointer, DurableStore, ExportError, Exported, GAP_MAX, Options, Restored};
+pub use durable::{Checkpointer, DurableStore, ExportError, Exported, Options, Restored};
 pub use image::{Presence, QueueImage, SessionImage};
 pub use memory::MemoryStore;
 pub use page::{Page, Queued, Shelf};
-pub use record::{Record, Target};
+pub use record::{POSITIONS_MAX, Record, Target};
 
 /// Keeps records through crashes. The committer is its only writer.
 pub trait Store: Send {

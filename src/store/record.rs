@@ -3,6 +3,9 @@ use crate::packet::{SubscriptionOptions, Will};
 use crate::types::{ClientId, Identity, Message, Now, PacketId, QoS, SessionKey, TopicFilter, TopicName};
 use std::sync::Arc;
 
+/// Queue positions are at most this: at a million a second, for a hundred thousand years.
+pub const POSITIONS_MAX: u64 = 1 << 62;
+
 /// One change to the durable state. Every record carries its decision, so that applying it twice changes nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {

@@ -1,10 +1,12 @@
 //! Acknowledged means on disk: what leaves only after its commit, and what waits for nothing.
 use crate::durable::{Durable, commit, durable, durable_with};
 use crate::packets::*;
+use bytes::Bytes;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use vowmq::packet::Packet;
-use vowmq::store::Record;
-use vowmq::types::{QoS, ReasonCode};
+use vowmq::store::{Record, Target};
+use vowmq::types::{ClientId, Message, QoS, ReasonCode, SessionKey, Stamp, Text, TopicName};
 
 fn connected(world: &Durable, client_id: &str) -> crate::peer::Peer {
     let mut client = world.connect(connect(client_id));
@@ -161,6 +163,50 @@ fn however_many_members_come_at_once_a_queue_is_read_for_them_once_more_at_most(
         received += receive_all(&world, member, 100).len();
     }
     assert_eq!(received, 100);
+}
+
+#[test]
+fn a_delivery_that_is_never_acknowledged_costs_no_more_for_all_that_came_and_went_behind_it() {
+    const FAR: u64 = 1 << 40;
+    let world = durable();
+    let session = SessionKey(1);
+    let client_id = ClientId::new(&Text::from_static("c")).unwrap();
+    let published = |position: u64, payload: &'static str| {
+        let message = Message {
+            topic: TopicName::try_from("a").unwrap(),
+            payload: payload.into(),
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            forward: Bytes::new(),
+            expires_at: None,
+            received: Stamp::default(),
+        };
+        let (qos, subscription_ids) = (QoS::AtLeastOnce, None);
+        let target = Target { session, position, qos, retain: false, subscription_ids, share: None, give_up_at: None };
+        Record::Published { message: Arc::new(message), inbound: None, is_retained: false, targets: vec![target] }
+    };
+    world.write(&[
+        Record::SessionBegun { session, client_id, is_v5: true },
+        Record::SessionAttached { session, expiry_s: 100, will: None },
+        published(0, "never acknowledged"),
+        Record::SessionParked { session, expires_at: None, will_at: None, sent_below: 1 },
+        // What was between them has expired.
+        published(FAR, "the last"),
+    ]);
+    let world = world.restart(|_| {});
+    let mut client = world.connect(resume("c"));
+    commit(&world);
+    client.take_connack();
+    client.expect(publish("a").qos1(1).dup().payload("never acknowledged"));
+    // Further ahead than there are identifiers [MQTT-2.2.1-4].
+    client.expect_nothing();
+    client.send(puback(1));
+    commit(&world);
+    let id = u16::try_from(FAR % 65_535 + 1).unwrap();
+    client.expect(publish("a").qos1(id).payload("the last"));
+    client.send(puback(id));
+    commit(&world);
+    client.expect_nothing();
 }
 
 /// Lets what is retained and durable go from memory, as the house does from time to time.

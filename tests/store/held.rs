@@ -4,7 +4,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use vowmq::store::cold::MemoryCold;
 use vowmq::store::log::fault::FaultFiles;
-use vowmq::store::{DurableStore, GAP_MAX, Options, Page, Queued, Record, Store, Target};
+use vowmq::store::{DurableStore, Options, POSITIONS_MAX, Page, Queued, Record, Store, Target};
 use vowmq::types::{ClientId, Message, QoS, SessionKey, Stamp, Text, TopicName};
 
 /// Reading a page takes microseconds, or for ever.
@@ -111,23 +111,34 @@ fn what_is_held_is_read_whether_a_checkpoint_has_taken_it_over_or_not() {
 }
 
 #[test]
-fn a_position_further_ahead_than_any_can_be_is_refused_and_no_room_is_made_for_it() {
-    for far in [GAP_MAX + 3, 1 << 40, u64::MAX] {
-        for record in [published(HELD, far), Record::Done { session: HELD, position: far }] {
-            let (files, cold) = (Arc::new(FaultFiles::new(1, 4096)), Arc::new(MemoryCold::default()));
-            let mut store = open_on(&files, &cold);
-            publish(&mut store, HELD, 1);
-            let refusal = store.commit(&[record]).unwrap_err().to_string();
-            assert!(refusal.contains("further ahead than any can be"), "{refusal}");
-            drop(store);
-            files.kill_process();
-            // It is in the log now: what somebody put there is refused by the start as well.
-            let refusal = DurableStore::open_with(files, cold, options()).err().expect("nothing to begin with");
-            assert!(refusal.to_string().contains("further ahead than any can be"), "{refusal}");
-        }
+fn what_lies_between_two_positions_takes_no_room_and_no_time() {
+    let (files, cold) = (Arc::new(FaultFiles::new(1, 4096)), Arc::new(MemoryCold::default()));
+    let mut store = open_on(&files, &cold);
+    let far = 1 << 40;
+    for position in [1, far, far + 1] {
+        publish(&mut store, HELD, position);
     }
-    // Where nothing is before it, it takes no room.
-    let mut store = open();
-    publish(&mut store, HELD, 1 << 40);
-    assert_eq!(positions(&page(&store, 0)), [1 << 40]);
+    store
+        .commit(&[Record::Done { session: OTHER, position: far }, Record::Done { session: HELD, position: far }])
+        .unwrap();
+    publish(&mut store, OTHER, far + 7);
+    assert_eq!(positions(&page(&store, 0)), [1, far + 1]);
+    drop(store);
+    files.kill_process();
+    let (store, _) = DurableStore::open_with(files.clone(), cold.clone(), options()).unwrap();
+    assert_eq!(positions(&page(&store, 0)), [1, far + 1]);
+    store.checkpointer().finish().unwrap();
+    assert_eq!(positions(&page(&store, 0)), [1, far + 1]);
+    assert_eq!(positions(&page(&store, 2)), [far + 1]);
+}
+
+#[test]
+fn a_position_that_no_broker_gets_to_is_refused_by_the_start() {
+    let (files, cold) = (Arc::new(FaultFiles::new(1, 4096)), Arc::new(MemoryCold::default()));
+    let mut store = open_on(&files, &cold);
+    publish(&mut store, HELD, POSITIONS_MAX + 1);
+    drop(store);
+    files.kill_process();
+    let refusal = DurableStore::open_with(files, cold, options()).err().expect("nothing to begin with").to_string();
+    assert!(refusal.contains("has a form that this version does not know"), "{refusal}");
 }

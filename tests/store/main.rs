@@ -99,7 +99,7 @@ fn record() -> impl Strategy<Value = Record> {
         (session(), identity()).prop_map(|(session, owner)| Record::SessionOwned { session, owner: Arc::new(owner) }),
         (session(), any::<u32>(), prop::option::of(will()))
             .prop_map(|(session, expiry_s, will)| Record::SessionAttached { session, expiry_s, will }),
-        (session(), prop::option::of(now()), prop::option::of(now()), any::<u64>()).prop_map(
+        (session(), prop::option::of(now()), prop::option::of(now()), 0..=store::POSITIONS_MAX).prop_map(
             |(session, expires_at, will_at, sent_below)| Record::SessionParked {
                 session,
                 expires_at,

@@ -6,17 +6,19 @@ use crate::types::QoS;
 impl Outbound {
     /// Gives the oldest unsent deliveries up until the rest fits; their positions go to `finished`.
     pub fn make_room(&mut self, messages_max: u64, bytes_max: u64, mut finished: impl FnMut(u64)) {
-        let mut position = self.cursor;
+        let mut next = self.cursor;
         let is_over = |line: &Self| line.occupied.messages > messages_max || line.occupied.bytes > bytes_max;
-        while is_over(self) && position < self.loaded_end() {
+        while is_over(self)
+            && let Some(position) = self.entry_from(next)
+        {
+            next = position + 1;
             if matches!(self.entry(position), Some(Entry::Waiting(_))) {
                 self.give_up(position, DropReason::QueueFull);
                 finished(position);
             }
-            position += 1;
         }
         while is_over(self) && self.shelved.messages > 0 {
-            let position = self.loaded_end().max(self.sent_below).max(self.given_up_below);
+            let position = self.loaded_end.max(self.sent_below).max(self.given_up_below);
             if position >= self.shelved_end {
                 return;
             }

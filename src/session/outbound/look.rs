@@ -8,8 +8,9 @@ impl Outbound {
     /// or the first that did not fit; `None` if there is nothing more.
     pub fn look(&self, span: Span) -> (Vec<InHand>, Option<u64>) {
         let mut found = Vec::new();
-        for position in self.base.max(span.from)..self.loaded_end() {
-            let Some(entry) = self.entry(position) else { continue };
+        let first = self.entries.partition_point(|(position, _)| *position < span.from);
+        for (position, entry) in self.entries.range(first..) {
+            let position = *position;
             let in_hand = match entry {
                 Entry::Waiting(delivery) => InHand::new(position, Stage::Queued).with(delivery.clone()),
                 Entry::Sent(delivery) => InHand::new(position, awaited(delivery.qos)).with(delivery.clone()),
@@ -21,7 +22,7 @@ impl Outbound {
             }
             found.push(self.timed(in_hand));
         }
-        let next = self.is_shelved().then(|| self.loaded_end().max(span.from));
+        let next = self.is_shelved().then(|| self.loaded_end.max(span.from));
         (found, next.filter(|next| *next < self.shelved_end))
     }
 

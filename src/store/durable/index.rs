@@ -1,7 +1,7 @@
 //! What the log holds beyond the last checkpoint, in memory: queues, changes of small things, retained messages, and
 //! when deliveries are given up.
 use super::encoding::Entry;
-use super::line::{Gathered, Line, TooFar};
+use super::line::{Gathered, Line};
 use super::state;
 use crate::store::log::Lsn;
 use crate::store::{Record, Target};
@@ -117,18 +117,19 @@ impl Index {
     }
 
     /// Applies one record as the log returns it.
-    pub fn replay(&mut self, entry: Entry, lsn: Lsn) -> Result<(), TooFar> {
+    pub fn replay(&mut self, entry: Entry, lsn: Lsn) {
         match entry {
             Entry::Record(record) => self.apply(&record, lsn),
-            Entry::MoreTargets(targets) => match self.last_message.clone() {
-                Some((message, lsn)) => self.enqueue(&message, lsn, &targets),
-                None => Ok(()),
-            },
+            Entry::MoreTargets(targets) => {
+                if let Some((message, lsn)) = self.last_message.clone() {
+                    self.enqueue(&message, lsn, &targets);
+                }
+            }
         }
     }
 
     /// Applies a committed record. What concerns a session that is over changes nothing.
-    pub fn apply(&mut self, record: &Record, lsn: Lsn) -> Result<(), TooFar> {
+    pub fn apply(&mut self, record: &Record, lsn: Lsn) {
         match record {
             Record::SessionBegun { session, .. } => {
                 self.last_session = self.last_session.max(session.0);
@@ -141,10 +142,10 @@ impl Index {
                     let kept = if message.payload.is_empty() { Kept::Removed } else { Kept::At(lsn) };
                     self.retained.insert(message.topic.detached(), kept);
                 }
-                self.enqueue(message, lsn, targets)?;
+                self.enqueue(message, lsn, targets);
                 self.last_message = Some((message.clone(), lsn));
             }
-            Record::Done { session, position } => self.finish(*session, *position)?,
+            Record::Done { session, position } => self.finish(*session, *position),
             Record::Received { session, position } => {
                 let destaging_below = self.destaging_below.value();
                 if let Some(line) = self.lines.get_mut(session) {
@@ -169,7 +170,6 @@ impl Index {
                 overlay.insert(key, value);
             }
         });
-        Ok(())
     }
 
     /// A group is durable up to here.
@@ -265,27 +265,25 @@ impl Index {
         self.ended.extend(taken.ended);
     }
 
-    fn enqueue(&mut self, message: &Arc<Message>, lsn: Lsn, targets: &[Target]) -> Result<(), TooFar> {
+    fn enqueue(&mut self, message: &Arc<Message>, lsn: Lsn, targets: &[Target]) {
         let cost_bytes = message.cost_bytes();
         for target in targets {
             let Some(line) = self.lines.get_mut(&target.session) else { continue };
-            if let Some(deadline) = line.enqueue(target, lsn, cost_bytes, message.expires_at)? {
+            if let Some(deadline) = line.enqueue(target, lsn, cost_bytes, message.expires_at) {
                 self.deadlines.insert((deadline, target.session, target.position));
             }
             self.dirty.insert(target.session);
         }
-        Ok(())
     }
 
-    fn finish(&mut self, session: SessionKey, position: u64) -> Result<(), TooFar> {
+    fn finish(&mut self, session: SessionKey, position: u64) {
         let destaging_below = self.destaging_below.value();
-        let Some(line) = self.lines.get_mut(&session) else { return Ok(()) };
+        let Some(line) = self.lines.get_mut(&session) else { return };
         self.noted += u64::from(position < line.below());
-        if let Some(deadline) = line.finish(position, destaging_below)? {
+        if let Some(deadline) = line.finish(position, destaging_below) {
             self.deadlines.remove(&(deadline, session, position));
         }
         self.dirty.insert(session);
-        Ok(())
     }
 
     fn end_session(&mut self, session: SessionKey) {

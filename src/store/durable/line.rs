@@ -21,23 +21,14 @@ pub struct Line {
     /// What the cold state holds, as of the last checkpoint.
     stored: Totals,
     noted: BTreeMap<u64, Noted>,
-    /// The position of the first hot entry.
-    base: u64,
+    /// Hot positions that may be unfinished, in order. What is finished, or was never here, has no entry: one delivery that
+    /// stays unfinished while millions come and go behind it costs no more than itself.
     hot: VecDeque<Hot>,
+    /// The position after the last.
+    end: u64,
     /// What few deliveries have, by position.
     extras: BTreeMap<u64, Extra>,
 }
-
-/// Positions between two of one queue that follow each other. The broker leaves none out, so that only what was repaired or
-/// imported has gaps; each position of one takes memory until what is before it is finished.
-pub const GAP_MAX: u64 = 1 << 24;
-
-/// A position is further ahead than [`GAP_MAX`] allows: no broker has written it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a queue position in it is further ahead than any can be, so that no broker has written it; restore data_dir from a backup"
-)]
-pub struct TooFar;
 
 /// Unfinished deliveries, and what they cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -70,8 +61,9 @@ pub enum Noted {
 
 /// A hot position; small, for there may be millions.
 #[derive(Debug, Clone, Copy)]
-pub struct Hot {
-    pub lsn: u64,
+struct Hot {
+    position: u64,
+    lsn: u64,
     bytes: u32,
     state: State,
     flags: u8,
@@ -126,7 +118,7 @@ impl Line {
             head: queue.head,
             stored_head: queue.head,
             below: queue.next_position,
-            base: queue.next_position,
+            end: queue.next_position,
             stored: Totals { messages: queue.messages, bytes: queue.bytes },
             ..Self::default()
         }
@@ -143,12 +135,17 @@ impl Line {
             totals.messages += 1;
             totals.bytes += u64::from(hot.bytes);
         }
-        let head = if self.head < self.below { self.head } else { self.base };
+        let head = if self.head < self.below { self.head } else { self.base() };
         QueueImage { head, next_position: self.end(), messages: totals.messages, bytes: totals.bytes }
     }
 
     pub fn end(&self) -> u64 {
-        self.base + self.hot.len() as u64
+        self.end
+    }
+
+    /// The first hot position.
+    fn base(&self) -> u64 {
+        self.hot.front().map_or(self.end, |hot| hot.position)
     }
 
     /// Where the log holds the first of the hot positions.
@@ -182,22 +179,17 @@ impl Line {
 
     /// Whether the next checkpoint has something to take over from this line.
     pub fn is_dirty(&self) -> bool {
-        !self.hot.is_empty() || !self.noted.is_empty() || self.base != self.below || self.head != self.stored_head
+        !self.hot.is_empty() || !self.noted.is_empty() || self.base() != self.below || self.head != self.stored_head
     }
 
     /// Takes a delivery at the end. Returns its deadline, if it has one.
-    pub fn enqueue(
-        &mut self,
-        target: &Target,
-        lsn: Lsn,
-        cost_bytes: usize,
-        expires_at: Option<Now>,
-    ) -> Result<Option<Now>, TooFar> {
+    pub fn enqueue(&mut self, target: &Target, lsn: Lsn, cost_bytes: usize, expires_at: Option<Now>) -> Option<Now> {
         if target.position < self.end() {
-            return Ok(None);
+            return None;
         }
-        self.pad(target.position)?;
+        self.end = target.position + 1;
         self.hot.push_back(Hot {
+            position: target.position,
             lsn: lsn.value(),
             bytes: u32::try_from(cost_bytes).unwrap_or(u32::MAX),
             state: State::Queued,
@@ -213,28 +205,26 @@ impl Line {
             };
             self.extras.insert(target.position, extra);
         }
-        Ok(deadline)
+        deadline
     }
 
     /// Finishes a position. Returns the deadline it had, if that is known here.
-    pub fn finish(&mut self, position: u64, destaging_below: u64) -> Result<Option<Now>, TooFar> {
+    pub fn finish(&mut self, position: u64, destaging_below: u64) -> Option<Now> {
         if position < self.below {
             if position >= self.head {
                 self.noted.insert(position, Noted::Done);
                 self.advance_head();
             }
-            return Ok(None);
+            return None;
         }
-        if position >= self.end() {
-            self.pad(position.checked_add(1).ok_or(TooFar)?)?;
-        }
+        self.end = self.end.max(position + 1);
         self.note_if_on_its_way(position, Noted::Done, destaging_below);
         if let Some(hot) = self.hot_mut(position) {
             hot.state = State::Done;
         }
         let extra = self.extras.remove(&position);
         self.trim();
-        Ok(extra.and_then(|extra| extra.deadline))
+        extra.and_then(|extra| extra.deadline)
     }
 
     pub fn receive(&mut self, position: u64, destaging_below: u64) {
@@ -260,24 +250,28 @@ impl Line {
         messages_max: usize,
         bytes_max: u64,
     ) -> (Vec<Survivor>, u64) {
-        let mut survivors = Vec::new();
-        let (mut bytes, mut position) = (0, from.max(self.base));
-        while position < self.end() && survivors.len() < messages_max && bytes < bytes_max {
-            if let Some(survivor) = self.survivor(session, position) {
-                bytes += survivor.cost_bytes;
-                survivors.push(survivor);
+        let mut survivors: Vec<Survivor> = Vec::new();
+        let mut bytes = 0;
+        let first = self.hot.partition_point(|hot| hot.position < from);
+        for hot in self.hot.range(first..).filter(|hot| hot.state != State::Done) {
+            if survivors.len() >= messages_max || bytes >= bytes_max {
+                let next = survivors.last().map_or(from, |last| last.position + 1);
+                return (survivors, next);
             }
-            position += 1;
+            let survivor = self.survivor(session, hot);
+            bytes += survivor.cost_bytes;
+            survivors.push(survivor);
         }
-        (survivors, position)
+        (survivors, self.end.max(from))
     }
 
     /// Takes over everything that was written before `below` in the log, and all that is noted.
     pub fn gather(&mut self, session: SessionKey, below: Lsn) -> Gathered {
         self.is_cold = true;
-        let moved = self.hot.partition_point(|hot| hot.lsn < below.value()) as u64;
-        let new_below = self.base + moved;
-        let survivors = (self.base..new_below).filter_map(|position| self.survivor(session, position)).collect();
+        let moved = self.hot.partition_point(|hot| hot.lsn < below.value());
+        let new_below = self.hot.get(moved).map_or(self.end, |hot| hot.position);
+        let unfinished = self.hot.range(..moved).filter(|hot| hot.state != State::Done);
+        let survivors = unfinished.map(|hot| self.survivor(session, hot)).collect();
         Gathered {
             session,
             survivors,
@@ -292,10 +286,8 @@ impl Line {
 
     /// The checkpoint is durable: what it gathered is cold now.
     pub fn settle(&mut self, gathered: &Gathered, head: u64, stored: Totals) {
-        while self.base < gathered.new_below {
-            self.hot.pop_front();
-            self.extras.remove(&self.base);
-            self.base += 1;
+        while let Some(hot) = self.hot.pop_front_if(|hot| hot.position < gathered.new_below) {
+            self.extras.remove(&hot.position);
         }
         self.below = self.below.max(gathered.new_below);
         self.stored_head = head;
@@ -308,13 +300,10 @@ impl Line {
         }
     }
 
-    fn survivor(&self, session: SessionKey, position: u64) -> Option<Survivor> {
-        let hot = self.hot.get(usize::try_from(position.checked_sub(self.base)?).ok()?)?;
-        if hot.state == State::Done {
-            return None;
-        }
+    fn survivor(&self, session: SessionKey, hot: &Hot) -> Survivor {
+        let position = hot.position;
         let extra = self.extras.get(&position).cloned().unwrap_or_default();
-        Some(Survivor {
+        Survivor {
             position,
             lsn: Lsn::new(hot.lsn),
             is_received: hot.state == State::Received,
@@ -329,7 +318,7 @@ impl Line {
                 give_up_at: extra.give_up_at,
             },
             deadline: extra.deadline,
-        })
+        }
     }
 
     /// A checkpoint under way may be about to make this position cold as it was before.
@@ -339,29 +328,8 @@ impl Line {
         }
     }
 
-    /// Makes the end at least `position`, with nothing to be sent before it.
-    fn pad(&mut self, position: u64) -> Result<(), TooFar> {
-        if position > u64::MAX - GAP_MAX {
-            return Err(TooFar);
-        }
-        if self.hot.is_empty() {
-            self.base = self.base.max(position);
-        }
-        if position.saturating_sub(self.end()) > GAP_MAX {
-            return Err(TooFar);
-        }
-        let lsn = self.hot.back().map_or(0, |hot| hot.lsn);
-        while self.end() < position {
-            self.hot.push_back(Hot { lsn, bytes: 0, state: State::Done, flags: 0 });
-        }
-        Ok(())
-    }
-
     fn trim(&mut self) {
-        while self.hot.front().is_some_and(|hot| hot.state == State::Done) {
-            self.hot.pop_front();
-            self.base += 1;
-        }
+        while self.hot.pop_front_if(|hot| hot.state == State::Done).is_some() {}
     }
 
     fn advance_head(&mut self) {
@@ -372,6 +340,13 @@ impl Line {
     }
 
     fn hot_mut(&mut self, position: u64) -> Option<&mut Hot> {
-        self.hot.get_mut(usize::try_from(position.checked_sub(self.base)?).ok()?)
+        let last = self.hot.len().checked_sub(1)?;
+        // Without gaps it is where it would be by its number; with gaps it is before.
+        let place = usize::try_from(position.checked_sub(self.base())?).unwrap_or(last).min(last);
+        if self.hot.get(place).is_some_and(|hot| hot.position == position) {
+            return self.hot.get_mut(place);
+        }
+        let place = self.hot.binary_search_by_key(&position, |hot| hot.position).ok()?;
+        self.hot.get_mut(place)
     }
 }

@@ -19,7 +19,6 @@ mod takeover;
 
 pub use checkpointer::Checkpointer;
 pub use export::{ExportError, Exported};
-pub use line::GAP_MAX;
 pub use opening::Restored;
 pub(super) use opening::{begin_at, replay_from};
 
@@ -91,9 +90,7 @@ impl DurableStore {
         let appended = self.log.append(&mut self.group)?;
         let mut index = self.shared.index.lock();
         for (record, number) in records.iter().zip(&self.numbers) {
-            let lsn = appended.lsn(*number).expect("each record of the group has its number");
-            let applied = index.apply(record, lsn);
-            applied.map_err(|source| LogError::Replay { lsn, source: source.into() })?;
+            index.apply(record, appended.lsn(*number).expect("each record of the group has its number"));
         }
         index.ended_group(appended.end());
         if checkpointer::is_due(&index, self.options.log_bytes_max) {

@@ -1,5 +1,5 @@
 //! The start: the cold state is read, the log is replayed on top of it, and sessions are as they were.
-use super::encoding;
+use super::encoding::{self, UnknownForm};
 use super::index::{Index, Kept};
 use super::line::Line;
 use super::shelf::Shared;
@@ -156,8 +156,8 @@ fn replay(
     index: &mut Index,
 ) -> Result<(Log, Recovery), StoreError> {
     let replayed = log::open(files, log_options(options), from, |lsn, bytes| {
-        index.replay(encoding::decode(bytes)?, lsn)?;
-        Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+        index.replay(encoding::decode(bytes)?, lsn);
+        Ok::<(), UnknownForm>(())
     });
     Ok(replayed?)
 }

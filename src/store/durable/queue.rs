@@ -1,8 +1,8 @@
 //! A delivery in the cold state: under its session and position, with its message, or with the name of one that others
 //! share.
 use super::encoding::{Fields, UnknownForm, put};
-use crate::store::Target;
 use crate::store::log::Lsn;
+use crate::store::{POSITIONS_MAX, Target};
 use crate::types::{Message, Now, SessionKey};
 use bytes::Bytes;
 
@@ -41,7 +41,8 @@ pub fn end(session: SessionKey) -> Vec<u8> {
 }
 
 pub fn position_of(key: &[u8]) -> Result<u64, UnknownForm> {
-    key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes)).ok_or(UnknownForm)
+    let position = key.last_chunk().map(|bytes| u64::from_be_bytes(*bytes));
+    position.filter(|position| *position <= POSITIONS_MAX).ok_or(UnknownForm)
 }
 
 pub fn received() -> Vec<u8> {

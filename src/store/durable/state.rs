@@ -124,8 +124,8 @@ pub fn queue_key(session: SessionKey) -> Vec<u8> {
 pub fn to_queue(value: Bytes) -> Result<QueueImage, UnknownForm> {
     let mut fields = Fields::of(value);
     Ok(QueueImage {
-        head: fields.number()?,
-        next_position: fields.number()?,
+        head: fields.position()?,
+        next_position: fields.position()?,
         messages: fields.number()?,
         bytes: fields.number()?,
     })
@@ -157,7 +157,7 @@ pub fn apply(
             image.presence = Presence::Parked {
                 expires_at: fields.option(Fields::now)?,
                 will_at: fields.option(Fields::now)?,
-                sent_below: fields.number()?,
+                sent_below: fields.position()?,
             };
         }
         (letter::PARKED, false) => image.presence = Presence::Attached,

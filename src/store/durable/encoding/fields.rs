@@ -1,7 +1,7 @@
 //! Reading parts of records back. They passed a checksum, so that whatever is wrong is another version's.
 use super::UnknownForm;
 use crate::packet::{RetainHandling, SubscriptionOptions, Will};
-use crate::store::Target;
+use crate::store::{POSITIONS_MAX, Target};
 use crate::types::{
     ClientId, Identity, Message, Now, PacketId, PublishProperties, QoS, SessionKey, Stamp, Text, TopicFilter, TopicName,
 };
@@ -154,6 +154,11 @@ impl Fields {
         })
     }
 
+    /// A place in a queue.
+    pub fn position(&mut self) -> Result<u64, UnknownForm> {
+        self.number().and_then(|position| if position <= POSITIONS_MAX { Ok(position) } else { Err(UnknownForm) })
+    }
+
     /// See [`super::put::target`].
     pub fn target(&mut self, session: SessionKey, position: u64) -> Result<Target, UnknownForm> {
         let flags = self.u8()?;
@@ -170,7 +175,7 @@ impl Fields {
         let count = self.number()?;
         (0..count)
             .map(|_| {
-                let (session, position) = (self.session()?, self.number()?);
+                let (session, position) = (self.session()?, self.position()?);
                 self.target(session, position)
             })
             .collect()
