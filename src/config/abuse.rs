@@ -61,6 +61,23 @@ impl Default for Abuse {
     }
 }
 
+impl Abuse {
+    /// Key, value, the least and the most.
+    pub(super) fn ranges(&self) -> [(&'static str, u64, u64, u64); 7] {
+        const YEAR_S: u64 = 31_536_000;
+        let seconds = u64::from;
+        [
+            ("abuse.failed_logins_window_s", seconds(self.failed_logins_window_s), 1, YEAR_S),
+            ("abuse.ban_s", seconds(self.ban_s), 1, YEAR_S),
+            ("abuse.ban_s_max", seconds(self.ban_s_max), seconds(self.ban_s), YEAR_S),
+            ("abuse.client_connects_window_s", seconds(self.client_connects_window_s), 1, YEAR_S),
+            ("abuse.client_refused_s", seconds(self.client_refused_s), 1, YEAR_S),
+            ("abuse.burst_s", self.burst_s, 1, 86_400),
+            ("abuse.remembered_max", self.remembered_max as u64, 1, 100_000_000),
+        ]
+    }
+}
+
 /// `[memory]`: what happens before there is none left.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]

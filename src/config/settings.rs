@@ -2,6 +2,7 @@
 use super::{Abuse, Admin, Authentication, Authenticator, Listener, MemoryMarks, QueueFilter, Traces};
 use crate::types::TopicName;
 use serde::{Deserialize, Serialize};
+use std::fmt::Display;
 use std::path::PathBuf;
 
 /// Everything an operator can set. The field names are the keys of the conf file.
@@ -326,6 +327,12 @@ impl Default for Sys {
     }
 }
 
+/// What is wrong with a number that has to lie in a range, and what to do.
+fn misfit<N: PartialOrd + Display>(value: N, least: N, most: N, unit: &str) -> Option<(String, String)> {
+    let fits = (&least..=&most).contains(&&value);
+    (!fits).then(|| (format!("{value} is out of range"), format!("choose a value from {least} to {most}{unit}")))
+}
+
 impl Config {
     /// What is wrong with values that are of the right type: key, fault, fix.
     pub(super) fn faults(&self) -> Vec<(String, String, String)> {
@@ -348,22 +355,13 @@ impl Config {
             ("authentication.threads", self.authentication.threads, 1, 1024),
             ("authentication.queued_logins_max", self.authentication.queued_logins_max, 1, 1_000_000),
         ] {
-            if value < least || value > most {
-                fault(key, format!("{value} is out of range"), &format!("choose a value from {least} to {most}"));
+            if let Some((what, fix)) = misfit(value, least, most, "") {
+                fault(key, what, &fix);
             }
         }
-        let abuse = &self.abuse;
-        for (key, value, least, most) in [
-            ("abuse.failed_logins_window_s", u64::from(abuse.failed_logins_window_s), 1, 31_536_000),
-            ("abuse.ban_s", u64::from(abuse.ban_s), 1, 31_536_000),
-            ("abuse.ban_s_max", u64::from(abuse.ban_s_max), u64::from(abuse.ban_s), 31_536_000),
-            ("abuse.client_connects_window_s", u64::from(abuse.client_connects_window_s), 1, 31_536_000),
-            ("abuse.client_refused_s", u64::from(abuse.client_refused_s), 1, 31_536_000),
-            ("abuse.burst_s", abuse.burst_s, 1, 86_400),
-            ("abuse.remembered_max", abuse.remembered_max as u64, 1, 100_000_000),
-        ] {
-            if value < least || value > most {
-                fault(key, format!("{value} is out of range"), &format!("choose a value from {least} to {most}"));
+        for (key, value, least, most) in self.abuse.ranges() {
+            if let Some((what, fix)) = misfit(value, least, most, "") {
+                fault(key, what, &fix);
             }
         }
         let storage = &self.storage;
@@ -373,8 +371,8 @@ impl Config {
             ("storage.log_mib", storage.log_mib, 1, 1 << 20),
             ("storage.segment_mib", storage.segment_mib, 1, 2048),
         ] {
-            if value < least || value > most {
-                fault(key, format!("{value} is out of range"), &format!("choose a value from {least} to {most} MiB"));
+            if let Some((what, fix)) = misfit(value, least, most, " MiB") {
+                fault(key, what, &fix);
             }
         }
         for (key, value) in [
