@@ -329,8 +329,10 @@ impl Default for Sys {
 
 /// What is wrong with a number that has to lie in a range, and what to do.
 fn misfit<N: PartialOrd + Display>(value: N, least: N, most: N, unit: &str) -> Option<(String, String)> {
-    let fits = (&least..=&most).contains(&&value);
-    (!fits).then(|| (format!("{value} is out of range"), format!("choose a value from {least} to {most}{unit}")))
+    if (&least..=&most).contains(&&value) {
+        return None;
+    }
+    Some((format!("{value} is out of range"), format!("choose a value from {least} to {most}{unit}")))
 }
 
 impl Config {

@@ -214,7 +214,7 @@ impl Outbound {
     }
 
     pub fn first_shelved(&self) -> Option<u64> {
-        self.is_shelved().then(|| self.loaded_end)
+        self.is_shelved().then_some(self.loaded_end)
     }
 
     /// A shelved delivery has waited for too long. False if it may have been sent, or is none of ours.
