@@ -5,8 +5,8 @@ use super::loads::Load;
 use super::slot::Place;
 use super::{Batch, Broker, Slot, Standing, Waypoint};
 use crate::access::Subject;
-use crate::packet::Connect;
-use crate::session::{Authenticated, Close, Parked, Session, requested_client_id};
+use crate::packet::{Connect, Packet};
+use crate::session::{Authenticated, Close, Parked, Session, requested_client_id, welcome};
 use crate::store::Record;
 use crate::types::{ClientId, Identity, Now, ReasonCode, Text, Violation};
 use dashmap::mapref::entry::Entry;
@@ -112,6 +112,7 @@ impl Broker {
     /// Attaches the connection to its session, unless another connection has to leave it first. Fails if the session
     /// belongs to somebody else, who is not disturbed.
     pub fn connect(self: &Arc<Self>, request: ConnectRequest, now: Now) -> Result<Step, Violation> {
+        self.check_welcome(&request)?;
         let is_durable = self.outlives_connection(&request.connect);
         Ok(match self.find(&request, is_durable, now) {
             Found::Occupied(slot) => Step::Wait(Box::new(request), slot),
@@ -128,6 +129,22 @@ impl Broker {
                 Step::Attached(Box::new(self.attach(request, slot, Some(parked), now)))
             }
         })
+    }
+
+    /// A client that takes no packet as large as its CONNACK cannot be served [MQTT-3.1.2-24].
+    fn check_welcome(&self, request: &ConnectRequest) -> Result<(), Violation> {
+        let ConnectRequest { connect, client_id, is_assigned, authenticated, .. } = request;
+        let Some(bytes_max) = connect.properties.maximum_packet_bytes else { return Ok(()) };
+        let mut connack = welcome(connect, client_id, *is_assigned, &self.limits.load(), &self.features.load());
+        if let Some(authenticated) = authenticated {
+            authenticated.tell(&mut connack);
+        }
+        let length = crate::codec::packet_len(&Packet::ConnAck(Box::new(connack)), connect.version);
+        if length.is_ok_and(|length| u32::try_from(length).is_ok_and(|length| length <= bytes_max)) {
+            return Ok(());
+        }
+        let why = "the client takes no packet as large as its CONNACK";
+        Err(Violation::new(ReasonCode::PacketTooLarge, "MQTT-3.1.2-24", why))
     }
 
     fn refuse_foreign(&self, request: &ConnectRequest) -> Violation {

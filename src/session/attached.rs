@@ -60,7 +60,7 @@ impl Session {
             }
             Packet::PubRel(ack) => self.handle_pubrel(ack.id, turn),
             Packet::Subscribe(subscribe) => self.handle_subscribe(subscribe, turn)?,
-            Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(unsubscribe, turn),
+            Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(unsubscribe, turn)?,
             // [MQTT-3.12.4-1]
             Packet::PingReq => turn.packet(Packet::PingResp),
             Packet::Disconnect(disconnect) => self.handle_disconnect(&disconnect, turn)?,

@@ -2,7 +2,7 @@
 //!
 //! Who checks what is in them is not known here. A step goes out with the turn, and its verdict comes back.
 use super::{Close, Session, Turn};
-use crate::packet::{Auth, Packet};
+use crate::packet::{Auth, ConnAck, Packet};
 use crate::types::{ReasonCode, Text, Violation};
 use bytes::Bytes;
 
@@ -48,6 +48,14 @@ pub struct Authenticated {
     pub data: Bytes,
 }
 
+impl Authenticated {
+    /// Adds to CONNACK what the client has to know of it.
+    pub fn tell(&self, connack: &mut ConnAck) {
+        connack.properties.authentication_method = Some(self.method.clone());
+        connack.properties.authentication_data = (!self.data.is_empty()).then(|| self.data.clone());
+    }
+}
+
 impl Authentication {
     pub fn handle(&mut self, auth: Auth) -> Result<AuthenticationStep, Violation> {
         let Self::Enhanced { method, progress } = self else {
@@ -75,12 +83,10 @@ impl Session {
     /// CONNECT named a method, and the client went through it: CONNACK repeats it [MQTT-4.12.0-5]. For a session whose
     /// CONNACK has not left.
     pub fn authenticated_by(&mut self, authenticated: Authenticated) {
-        let Authenticated { method, data } = authenticated;
         if let Some(connack) = self.gate.connack() {
-            connack.properties.authentication_method = Some(method.clone());
-            connack.properties.authentication_data = (!data.is_empty()).then_some(data);
+            authenticated.tell(connack);
         }
-        self.authentication = Authentication::Enhanced { method, progress: Progress::Done };
+        self.authentication = Authentication::Enhanced { method: authenticated.method, progress: Progress::Done };
     }
 
     /// Handles what became of the step that went out last.

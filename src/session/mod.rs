@@ -31,7 +31,7 @@ pub use delivery::{Delivery, OutgoingPublish};
 pub use dropped::{DropReason, Dropped};
 pub use limits::{Denied311, Features, Limits, OnFull, Refused311};
 pub use look::{InHand, Look, Span, Stage, UnderWay};
-pub use open::{Opened, requested_client_id, requested_expiry_s};
+pub use open::{Opened, requested_client_id, requested_expiry_s, welcome};
 pub use outbound::Shelved;
 pub use parked::{Parked, Saved};
 pub use publishing::granted;

@@ -70,7 +70,9 @@ impl Session {
             None => State::new(client_id, limits.clone(), expiry_s, features.has_shelf),
         };
         state.expiry_s = expiry_s;
-        let connack = connack(&connect, &state, assigned, is_resumed, keep_alive_s, features);
+        // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
+        let connack =
+            ConnAck { session_present: is_resumed, ..welcome(&connect, &state.client_id, assigned, limits, features) };
         // [MQTT-3.1.2-7]
         state.will = connect.will.map(Box::new);
         let properties = &connect.properties;
@@ -162,32 +164,31 @@ fn keep_alive_s(connect: &Connect, limits: &Limits) -> u16 {
     }
 }
 
-fn connack(
+/// CONNACK for a CONNECT that is accepted, as it is without a session or an authentication method.
+pub fn welcome(
     connect: &Connect,
-    state: &State,
+    client_id: &ClientId,
     assigned: bool,
-    is_resumed: bool,
-    keep_alive_s: u16,
+    limits: &Limits,
     features: &Features,
 ) -> ConnAck {
-    // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
     let mut connack =
-        ConnAck { session_present: is_resumed, code: ReasonCode::Success, properties: ConnAckProperties::default() };
+        ConnAck { session_present: false, code: ReasonCode::Success, properties: ConnAckProperties::default() };
     if !connect.version.is_v5() {
         return connack;
     }
-    let limits = &state.limits;
     let off = |available: bool| (!available).then_some(false);
+    let expiry_s = requested_expiry_s(connect, limits);
+    let keep_alive_s = keep_alive_s(connect, limits);
     connack.properties = ConnAckProperties {
-        session_expiry_s: (connect.properties.session_expiry_s.unwrap_or(0) != state.expiry_s)
-            .then_some(state.expiry_s),
+        session_expiry_s: (connect.properties.session_expiry_s.unwrap_or(0) != expiry_s).then_some(expiry_s),
         receive_maximum: (limits.receive_max != u16::MAX).then_some(limits.receive_max),
         // [MQTT-3.2.2-9]
         maximum_qos: (features.maximum_qos != QoS::ExactlyOnce).then_some(features.maximum_qos),
         retain_available: off(features.retain),
         maximum_packet_bytes: u32::try_from(limits.packet_bytes_max).ok(),
         // [MQTT-3.1.3-7]
-        assigned_client_id: assigned.then(|| state.client_id.as_text().clone()),
+        assigned_client_id: assigned.then(|| client_id.as_text().clone()),
         topic_alias_maximum: (limits.topic_aliases_max > 0).then_some(limits.topic_aliases_max),
         wildcard_subscriptions: off(features.wildcard_subscriptions),
         subscription_identifiers: off(features.subscription_identifiers),

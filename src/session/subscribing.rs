@@ -3,12 +3,13 @@ use super::gate::Response;
 use super::publishing::granted;
 use super::state::Subscribed;
 use super::{Ask, Requested, Session, Subscribing, Turn};
-use crate::packet::{Subscribe, SubscribeFilter, Unsubscribe};
+use crate::packet::{Subscribe, SubscribeFilter, Unsubscribe, varint_len};
 use crate::types::{QoS, ReasonCode, TopicFilter, Violation};
 
 impl Session {
     pub(super) fn handle_subscribe(&mut self, subscribe: Subscribe, turn: &mut Turn) -> Result<(), Violation> {
         self.check_features(&subscribe)?;
+        self.check_answer(subscribe.filters.len())?;
         let mut filters = Vec::with_capacity(subscribe.filters.len());
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         for SubscribeFilter { filter, options } in subscribe.filters {
@@ -42,7 +43,8 @@ impl Session {
         }
     }
 
-    pub(super) fn handle_unsubscribe(&mut self, unsubscribe: Unsubscribe, turn: &mut Turn) {
+    pub(super) fn handle_unsubscribe(&mut self, unsubscribe: Unsubscribe, turn: &mut Turn) -> Result<(), Violation> {
+        self.check_answer(unsubscribe.filters.len())?;
         let mut removed = Vec::new();
         let mut codes = Vec::with_capacity(unsubscribe.filters.len());
         for filter in unsubscribe.filters {
@@ -57,6 +59,20 @@ impl Session {
         // [MQTT-3.10.4-4], [MQTT-3.11.3-1]
         self.gate.hold_for(turn.asks.len(), Response::UnsubAck(unsubscribe.id, codes));
         turn.asks.push(Ask::Unsubscribe(removed));
+        Ok(())
+    }
+
+    /// Whether the client takes a SUBACK or UNSUBACK of so many codes. There is no other way to answer, and a packet
+    /// that may not be answered is not carried out [MQTT-3.1.2-24].
+    fn check_answer(&self, codes: usize) -> Result<(), Violation> {
+        /// Packet identifier, and the length of no properties.
+        const VARIABLE_HEADER_BYTES: usize = 3;
+        let remaining = VARIABLE_HEADER_BYTES + codes;
+        if 1 + varint_len(remaining) + remaining > self.packet_bytes_max {
+            let why = "the client takes no packet as large as the answer to so many filters";
+            return Err(Violation::new(ReasonCode::PacketTooLarge, "MQTT-3.1.2-24", why));
+        }
+        Ok(())
     }
 
     /// What was announced as unavailable may not be used at all (5.0 section 3.2.2.3).

@@ -3,7 +3,7 @@ use crate::packets::*;
 use crate::peer::{Peer, World, world, world_with};
 use bytes::Bytes;
 use vowmq::codec;
-use vowmq::packet::{Auth, Packet, Version};
+use vowmq::packet::{Auth, Packet, SubscribeFilter, Unsubscribe, Version};
 use vowmq::types::{QoS, ReasonCode, Text};
 
 fn published(client: &mut Peer) -> Vec<String> {
@@ -141,6 +141,58 @@ fn connack_keeps_to_a_small_maximum_packet_size() {
     let small = world.connect(request).connack.expect("CONNACK has left");
     assert!(small.properties.diagnostics.user.is_empty());
     assert_eq!(small.properties.diagnostics.reason_string, None);
+}
+
+#[test]
+fn a_client_that_takes_no_packet_as_large_as_its_connack_is_refused_and_disturbs_nobody() {
+    // [MQTT-3.1.2-24]
+    let world = world();
+    let connack = world.connect(connect("c")).connack.expect("CONNACK has left");
+    let length = codec::packet_len(&Packet::ConnAck(Box::new(connack)), Version::V5).expect("it was sent");
+    let length = u32::try_from(length).expect("it is small");
+    let mut owner = world.connect(connect("owner"));
+    let mut request = connect("owner");
+    request.properties.maximum_packet_bytes = Some(length - 1);
+    let violation = world.try_connect(request).expect_err("there is no room for CONNACK");
+    assert_eq!(violation.reason, ReasonCode::PacketTooLarge);
+    owner.expect_nothing();
+    owner.expect_open();
+    let mut request = connect("d");
+    request.properties.maximum_packet_bytes = Some(length);
+    world.connect(request).connack.expect("CONNACK has left");
+}
+
+#[test]
+fn what_the_client_takes_no_answer_to_is_not_carried_out() {
+    // [MQTT-3.1.2-24]
+    let world = world();
+    let most = 20;
+    // Fixed header, packet identifier, property length, and a code for each filter.
+    for (filters, is_answered) in [(most - 5, true), (most - 4, false)] {
+        for is_subscribe in [true, false] {
+            let mut request = connect("c");
+            request.properties.maximum_packet_bytes = u32::try_from(most).ok();
+            let mut client = world.connect(request);
+            let names = (0..filters).map(|number| filter(&format!("t/{number}")));
+            let asked = if is_subscribe {
+                let mut asked = subscribe(1, "t", QoS::AtMostOnce).0;
+                let options = asked.filters[0].options;
+                asked.filters = names.map(|filter| SubscribeFilter { filter, options }).collect();
+                Packet::Subscribe(asked)
+            } else {
+                Packet::Unsubscribe(Unsubscribe { id: id(1), user: Vec::new(), filters: names.collect() })
+            };
+            client.send(asked);
+            if is_answered {
+                let answer = client.expect_packet(if is_subscribe { "SUBACK" } else { "UNSUBACK" });
+                assert_eq!(codec::packet_len(&answer, Version::V5), Ok(most));
+            } else {
+                client.expect_closed(ReasonCode::PacketTooLarge);
+                assert_eq!(world.broker.subscriptions(), 0);
+            }
+            client.lose();
+        }
+    }
 }
 
 #[test]
