@@ -28,7 +28,7 @@ pub use connect::connect_version_hint;
 pub use forward::ForwardProperties;
 pub use frame::frame_len;
 pub use limits::Limits;
-pub use publish::encode_publish;
+pub use publish::{encode_publish, encode_publish_head};
 pub use writer::EncodeError;
 
 use crate::packet::{Ack, AckType, Packet, Version};

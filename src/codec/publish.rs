@@ -86,8 +86,15 @@ fn topic_alias(block: &mut Properties<'_>) -> Result<u16, Violation> {
 
 /// Appends a PUBLISH to `out`, or leaves `out` alone if it cannot be written in this version.
 pub fn encode_publish(frame: &PublishFrame<'_>, version: Version, out: &mut BytesMut) -> Written {
-    let topic_len = check(frame, version)?;
     out.reserve(frame.packet_len(version));
+    encode_publish_head(frame, version, out)?;
+    out.put_slice(frame.payload);
+    Ok(())
+}
+
+/// The same without the payload, which the caller lets follow.
+pub fn encode_publish_head(frame: &PublishFrame<'_>, version: Version, out: &mut BytesMut) -> Written {
+    let topic_len = check(frame, version)?;
     out.put_u8(first_byte(frame));
     put_varint(out, frame.remaining_len(version));
     out.put_u16(topic_len);
@@ -99,7 +106,6 @@ pub fn encode_publish(frame: &PublishFrame<'_>, version: Version, out: &mut Byte
         put_varint(out, frame.properties_len(version));
         put_properties(frame, out);
     }
-    out.put_slice(frame.payload);
     Ok(())
 }
 

@@ -2,14 +2,15 @@
 use super::Shared;
 use super::link::Link;
 use super::opening::Refusal;
+use super::outbox::{HANDED_BYTES, Outbox};
 use super::peer::Peer;
 use super::settings::LinkLimits;
 use crate::broker::{Attachment, ByQoS, place};
 use crate::clock::Clock;
-use crate::codec;
+use crate::codec::{self, EncodeError};
 use crate::identity::Exchange;
-use crate::packet::Packet;
-use crate::session::{Close, Outgoing};
+use crate::packet::{Packet, Version};
+use crate::session::{Close, Outgoing, OutgoingPublish};
 use crate::types::{Now, ReasonCode, Violation};
 use bytes::BytesMut;
 use std::future::poll_fn;
@@ -241,11 +242,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut result = Ok(());
         let (mut deliveries, mut payload_bytes) = (ByQoS::default(), 0);
         let (packets, bytes_before) = (output.len() as u64, self.link.out.len());
-        self.link.out.reserve(output.iter().map(room_for).sum());
+        let handed_from = if self.link.takes_pieces() { HANDED_BYTES } else { usize::MAX };
+        self.link.out.tail().reserve(output.iter().map(|outgoing| room_for(outgoing, handed_from)).sum());
         for outgoing in output.drain(..) {
             result = result.and(match &outgoing {
-                Outgoing::Ack(ack_type, ack) => codec::encode_ack(*ack_type, ack, version, &mut self.link.out),
-                Outgoing::Packet(packet) => codec::encode(packet, version, &mut self.link.out),
+                Outgoing::Ack(ack_type, ack) => codec::encode_ack(*ack_type, ack, version, self.link.out.tail()),
+                Outgoing::Packet(packet) => codec::encode(packet, version, self.link.out.tail()),
                 Outgoing::Publish(publish) => {
                     if let Some(count) = deliveries.get_mut(place(publish.qos.level())) {
                         *count += 1;
@@ -255,7 +257,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     if !publish.retain && !publish.dup {
                         counters.deliveries.observe(publish.message.received, opened);
                     }
-                    codec::encode_publish(&publish.frame(), version, &mut self.link.out)
+                    write_publish(publish, version, &mut self.link.out, handed_from)
                 }
             });
         }
@@ -297,7 +299,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn say(&mut self, farewell: Option<Packet>, attachment: &Attachment) {
         if let Some(packet) = farewell
-            && let Err(error) = codec::encode(&packet, attachment.version(), &mut self.link.out)
+            && let Err(error) = codec::encode(&packet, attachment.version(), self.link.out.tail())
         {
             tracing::warn!(%error, "DISCONNECT cannot be written");
         }
@@ -336,15 +338,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
+/// Encodes a PUBLISH; a payload of at least `handed_from` bytes is handed over.
+fn write_publish(
+    publish: &OutgoingPublish,
+    version: Version,
+    out: &mut Outbox,
+    handed_from: usize,
+) -> Result<(), EncodeError> {
+    if publish.message.payload.len() < handed_from {
+        return codec::encode_publish(&publish.frame(), version, out.tail());
+    }
+    codec::encode_publish_head(&publish.frame(), version, out.tail())?;
+    out.hand_over(publish.message.payload.clone());
+    Ok(())
+}
+
 /// About as many bytes as a packet takes, so that most often the buffer grows once for all of a turn.
-fn room_for(outgoing: &Outgoing) -> usize {
+fn room_for(outgoing: &Outgoing, handed_from: usize) -> usize {
     const HEADERS: usize = 16;
     match outgoing {
         Outgoing::Ack(..) => 4,
         Outgoing::Packet(_) => 64,
         Outgoing::Publish(publish) => {
             let message = &publish.message;
-            HEADERS + message.topic.as_bytes().len() + message.forward.len() + message.payload.len()
+            let payload_bytes = Some(message.payload.len()).filter(|bytes| *bytes < handed_from).unwrap_or_default();
+            HEADERS + message.topic.as_bytes().len() + message.forward.len() + payload_bytes
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Bytes in and out of one peer, in steps that never block each other.
-use bytes::{Buf, BytesMut};
+use super::outbox::{Outbox, PIECES_MAX};
+use bytes::BytesMut;
 use std::cell::RefCell;
-use std::io;
-use std::pin::pin;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -12,7 +14,7 @@ pub(super) struct Link<S> {
     stream: S,
     /// The beginning of a packet whose rest has not come.
     partial: BytesMut,
-    pub out: BytesMut,
+    pub out: Outbox,
 }
 
 /// Room for one read.
@@ -29,18 +31,31 @@ thread_local! {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub fn new(stream: S) -> Self {
-        Self { stream, partial: BytesMut::new(), out: BytesMut::new() }
+        Self { stream, partial: BytesMut::new(), out: Outbox::default() }
+    }
+
+    /// Whether the transport takes several pieces at once, so that large ones need not be copied together.
+    pub fn takes_pieces(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 
     /// Reads what is there. The bytes follow those kept by [`Self::keep`]; empty means that the peer has ended.
     pub fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<BytesMut>> {
+        // The shorter of the two is copied: what was kept in front of what comes, or what comes behind what was kept.
+        let in_front = if self.partial.len() <= READ_BYTES { self.partial.len() } else { 0 };
         let chunk = SCRATCH.with_borrow_mut(|scratch| {
-            scratch.reserve(READ_BYTES);
-            let read = ready!(pin!(self.stream.read_buf(scratch)).poll(context));
-            Poll::Ready(read.map(|count| if count < COPIED_BYTES { copied(scratch) } else { scratch.split() }))
+            scratch.reserve(in_front + READ_BYTES);
+            scratch.extend_from_slice(self.partial.get(..in_front).unwrap_or_default());
+            let read = pin!(self.stream.read_buf(scratch)).poll(context);
+            let Poll::Ready(Ok(count @ 1..)) = read else {
+                scratch.clear();
+                return read.map_ok(|_| BytesMut::new());
+            };
+            Poll::Ready(Ok(if in_front + count < COPIED_BYTES { copied(scratch) } else { scratch.split() }))
         });
         let chunk = ready!(chunk)?;
-        if self.partial.is_empty() || chunk.is_empty() {
+        if in_front == self.partial.len() || chunk.is_empty() {
+            self.partial = BytesMut::new();
             return Poll::Ready(Ok(chunk));
         }
         let mut whole = std::mem::take(&mut self.partial);
@@ -61,18 +76,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     /// Writes as much as the peer takes; ready with the count once some is taken.
     pub fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let written = ready!(pin!(self.stream.write(&self.out)).poll(context))?;
+        let stream = Pin::new(&mut self.stream);
+        let written = match self.out.whole() {
+            Some(bytes) => stream.poll_write(context, bytes),
+            None => {
+                let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
+                let count = self.out.pieces(&mut pieces);
+                stream.poll_write_vectored(context, pieces.get(..count).unwrap_or_default())
+            }
+        };
+        let written = ready!(written)?;
         self.out.advance(written);
-        if self.out.is_empty() {
-            self.out = BytesMut::new();
-        }
         Poll::Ready(Ok(written))
     }
 
     /// Writes the rest, ends our side, and reads until the peer has ended too, so that what was written last is not
     /// lost in a reset.
     pub async fn finish(mut self) {
-        if self.stream.write_all(&self.out).await.is_err() || self.stream.shutdown().await.is_err() {
+        while !self.out.is_empty() {
+            let written = poll_fn(|context| self.poll_write(context)).await;
+            if !matches!(written, Ok(count) if count > 0) {
+                return;
+            }
+        }
+        if self.stream.flush().await.is_err() || self.stream.shutdown().await.is_err() {
             return;
         }
         let mut sink = [0; 4096];

@@ -13,6 +13,7 @@ mod link;
 mod listeners;
 mod live;
 mod opening;
+mod outbox;
 mod peer;
 mod proving;
 mod proxy;

@@ -135,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let is_encoded = codec::encode(packet, version, &mut out).is_ok();
         let fits = u32::try_from(out.len()).is_ok_and(|length| length <= packet_bytes_max);
         if is_encoded && fits {
-            self.link.out.extend_from_slice(&out);
+            self.link.out.tail().extend_from_slice(&out);
         }
         is_encoded && fits
     }
