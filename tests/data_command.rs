@@ -148,10 +148,16 @@ fn a_spoilt_state_is_told_and_moved_aside() {
     let directory = tempfile::tempdir().unwrap();
     let broker = start(&directory, "");
     Client::connect(&broker).retain("one", "the first payload");
-    drop(broker);
     let path = directory.path().join("data");
+    // It is made beside the broker's first work.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !path.join("state").exists() {
+        assert!(Instant::now() < deadline, "the state is made");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(broker);
     let check = told(&data(&directory, &["check"]), 0);
-    assert!(check.contains("data/state: 1 state, 0 queue"), "{check}");
+    assert!(check.contains("data/state: 0 state, 0 queue"), "{check}");
     for keyspace in fs::read_dir(path.join("state/keyspaces")).unwrap() {
         fs::write(keyspace.unwrap().path().join("current"), "gibberish").unwrap();
     }

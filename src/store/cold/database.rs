@@ -8,6 +8,7 @@ use bytes::Bytes;
 use fjall::{KeyspaceCreateOptions, PersistMode};
 use parking_lot::RwLock;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 /// Bytes of a keyspace held in memory before they are written as a table.
 const MEMTABLE_BYTES: u64 = 8 << 20;
@@ -18,8 +19,17 @@ const WORKER_THREADS: usize = 2;
 
 pub struct Database {
     path: PathBuf,
-    /// `None` while it is being opened anew, or could not be.
-    open: RwLock<Option<Open>>,
+    state: RwLock<State>,
+}
+
+enum State {
+    /// There is none yet: the first commit makes it, unless it is begun before.
+    Missing,
+    /// It is being made, and nothing is in it.
+    InWork(JoinHandle<Result<Open, ColdError>>),
+    Open(Open),
+    /// It could not be opened again after an error.
+    Closed,
 }
 
 struct Open {
@@ -28,19 +38,38 @@ struct Open {
 }
 
 impl Database {
-    /// Opens the database in `directory`, or makes it.
+    /// Opens the database in `directory`. If there is none, it is empty until the first commit, which makes it.
     ///
-    /// A new one is made under another name: fjall cannot go on with one that a crash left half made. Whoever makes one
-    /// sees to it that nobody else does.
+    /// A new one is made under another name: fjall cannot go on with one that a crash left half made. Whoever commits to
+    /// one sees to it that nobody else does.
     pub fn open(directory: &Path) -> Result<Self, ColdError> {
-        if !directory.exists() {
-            Self::make(directory)?;
-        }
-        let open = Open::at(directory)?;
-        Ok(Self { path: directory.to_owned(), open: RwLock::new(Some(open)) })
+        let state = if directory.exists() { State::Open(Open::at(directory)?) } else { State::Missing };
+        Ok(Self { path: directory.to_owned(), state: RwLock::new(state) })
     }
 
-    fn make(directory: &Path) -> Result<(), ColdError> {
+    /// Begins to make the database, if there is none, so that the first commit need not: it takes a hundred syncs. Until
+    /// then it reads as empty. An error shows at the first commit.
+    pub fn make_ahead(&self) {
+        let mut state = self.state.write();
+        if matches!(*state, State::Missing) {
+            let path = self.path.clone();
+            let maker = std::thread::Builder::new().name("state".to_owned()).spawn(move || Self::make(&path));
+            // Without a thread the first commit makes it.
+            if let Ok(maker) = maker {
+                *state = State::InWork(maker);
+            }
+        }
+    }
+
+    /// Waits for what [`Self::make_ahead`] began.
+    pub fn settle(&self) {
+        if matches!(*self.state.read(), State::InWork(_)) {
+            // What it says is said again by the next commit.
+            let _ = self.ready();
+        }
+    }
+
+    fn make(directory: &Path) -> Result<Open, ColdError> {
         let unfinished = directory.with_extension("new");
         let io = |doing| move |error: std::io::Error| failed(directory, doing, fjall::Error::Io(error));
         if unfinished.exists() {
@@ -49,14 +78,38 @@ impl Database {
         drop(Open::at(&unfinished)?);
         std::fs::rename(&unfinished, directory).map_err(io("name"))?;
         let parent = directory.parent().unwrap_or(Path::new("."));
-        std::fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(io("name"))
+        std::fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(io("name"))?;
+        Open::at(directory)
     }
 
-    fn with<R>(&self, doing: &'static str, run: impl FnOnce(&Open) -> fjall::Result<R>) -> Result<R, ColdError> {
-        let open = self.open.read();
-        match &*open {
-            Some(open) => run(open).map_err(|error| failed(&self.path, doing, error)),
-            None => Err(ColdError::Failed {
+    /// Sees to it that the database is made.
+    fn ready(&self) -> Result<(), ColdError> {
+        if matches!(*self.state.read(), State::Open(_) | State::Closed) {
+            return Ok(());
+        }
+        let mut state = self.state.write();
+        let made = match std::mem::replace(&mut *state, State::Missing) {
+            State::Missing => Self::make(&self.path),
+            State::InWork(maker) => maker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            there @ (State::Open(_) | State::Closed) => {
+                *state = there;
+                return Ok(());
+            }
+        };
+        // After an error it is missing still, and the next commit tries again.
+        *state = State::Open(made?);
+        Ok(())
+    }
+
+    fn with<R: Default>(
+        &self,
+        doing: &'static str,
+        run: impl FnOnce(&Open) -> fjall::Result<R>,
+    ) -> Result<R, ColdError> {
+        match &*self.state.read() {
+            State::Open(open) => run(open).map_err(|error| failed(&self.path, doing, error)),
+            State::Missing | State::InWork(_) => Ok(R::default()),
+            State::Closed => Err(ColdError::Failed {
                 path: self.path.clone(),
                 doing,
                 why: "it could not be opened again after an earlier error".to_owned(),
@@ -105,6 +158,7 @@ impl Cold for Database {
     }
 
     fn commit(&self, changes: Changes) -> Result<(), ColdError> {
+        self.ready()?;
         self.with("write", |open| {
             let mut batch = open.database.batch().durability(Some(PersistMode::SyncData));
             for (space, key, value) in changes.into_items() {
@@ -118,10 +172,12 @@ impl Cold for Database {
     }
 
     fn reopen(&self) -> Result<(), ColdError> {
-        let mut open = self.open.write();
-        // The old one has to let go of its lock first.
-        *open = None;
-        *open = Some(Open::at(&self.path)?);
+        let mut state = self.state.write();
+        if let State::Open(_) | State::Closed = *state {
+            // The old one has to let go of its lock first.
+            *state = State::Closed;
+            *state = State::Open(Open::at(&self.path)?);
+        }
         Ok(())
     }
 
@@ -146,4 +202,49 @@ fn failed(path: &Path, doing: &'static str, error: fjall::Error) -> ColdError {
 
 fn is_full(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(value: &'static str) -> Changes {
+        let mut changes = Changes::default();
+        changes.put(Space::State, "key", value);
+        changes
+    }
+
+    #[test]
+    fn a_new_database_is_empty_until_the_first_commit_whether_it_is_made_ahead_or_not() {
+        for is_ahead in [false, true] {
+            let directory = tempfile::tempdir().expect("a temporary directory");
+            let path = directory.path().join("state");
+            let database = Database::open(&path).expect("nothing has to be there");
+            if is_ahead {
+                database.make_ahead();
+            }
+            assert_eq!(database.get(Space::State, b"key").expect("it reads as empty"), None);
+            assert_eq!(database.range(Space::State, b"", b"z", 9).expect("it reads as empty"), []);
+            database.commit(change("value")).expect("it is made");
+            drop(database);
+            let database = Database::open(&path).expect("it is there");
+            let value = database.get(Space::State, b"key").expect("it can be read");
+            assert_eq!(value.as_deref(), Some(&b"value"[..]));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_made_is_told_by_the_commit_and_tried_again() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("not yet").join("state");
+        std::fs::write(directory.path().join("not yet"), "a file").expect("a file can be written");
+        let database = Database::open(&path).expect("nothing has to be there");
+        database.make_ahead();
+        database.settle();
+        database.commit(change("value")).expect_err("a file is in the way");
+        std::fs::remove_file(directory.path().join("not yet")).expect("a file can be removed");
+        std::fs::create_dir(directory.path().join("not yet")).expect("a directory can be made");
+        database.commit(change("value")).expect("nothing is in the way any more");
+        assert!(database.get(Space::State, b"key").expect("it can be read").is_some());
+    }
 }

@@ -45,6 +45,8 @@ pub struct Options {
 }
 
 pub struct DurableStore {
+    /// Before the log, which holds the directory's lock.
+    making: Option<opening::Making>,
     log: Log,
     shared: Arc<Shared>,
     group: Group,
@@ -78,6 +80,7 @@ impl DurableStore {
     /// Leaves the sign of an orderly end.
     pub fn close(mut self) -> Result<(), StoreError> {
         self.release()?;
+        self.making = None;
         Ok(self.log.close()?)
     }
 

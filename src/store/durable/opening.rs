@@ -35,12 +35,15 @@ impl DurableStore {
         // Makes the directory with its name synced, before anything is put into it.
         let files = Arc::new(log::DiskFiles::create(directory).map_err(StoreError::Io)?);
         let cold = {
-            // Two that begin at once must not make it both. The log takes the lock again for as long as it is open.
+            // Two that begin at once must not open it both. The log takes the lock again for as long as it is open.
             let lock = files.lock().map_err(StoreError::Io)?;
             let _lock = lock.ok_or_else(|| LogError::InUse { file: directory.to_owned() })?;
-            Database::open(&Self::cold_directory(directory))?
+            Arc::new(Database::open(&Self::cold_directory(directory))?)
         };
-        Self::open_with(files, Arc::new(cold), options)
+        let (mut store, restored) = Self::open_with(files, cold.clone(), options)?;
+        cold.make_ahead();
+        store.making = Some(Making(cold));
+        Ok((store, restored))
     }
 
     /// The same on files and a cold state of the caller's.
@@ -76,7 +79,7 @@ impl DurableStore {
         let shared = Shared { index: Mutex::new(index), work: Condvar::new(), log: log.reader(), cold };
         let spares = Spares::new(options.spares_apart);
         let (group, numbers) = (Group::new(), Vec::new());
-        let store = Self { log, shared: Arc::new(shared), group, numbers, options, spares };
+        let store = Self { making: None, log, shared: Arc::new(shared), group, numbers, options, spares };
         Ok((store, restored))
     }
 
@@ -105,6 +108,15 @@ impl DurableStore {
     }
 }
 
+/// A cold state that may still be being made: the directory must not be let go of before.
+pub(super) struct Making(Arc<Database>);
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        self.0.settle();
+    }
+}
+
 /// Where replay begins.
 pub fn replay_from(cold: &dyn Cold) -> Result<Lsn, ColdError> {
     let value = cold.get(Space::State, state::CHECKPOINT)?;
@@ -125,16 +137,9 @@ fn read_state(cold: &dyn Cold, sessions: &mut BTreeMap<SessionKey, SessionImage>
         let value = cold.get(Space::State, key)?;
         Ok(value.map(|value| state::to_number(&value)).transpose().map_err(ColdError::from)?)
     };
-    match number(state::FORMAT)? {
-        Some(version) if version > state::FORMAT_VERSION => {
-            return Err(ColdError::NewerFormat { path: cold.path() }.into());
-        }
-        Some(_) => {}
-        None => {
-            let mut changes = Changes::default();
-            changes.put(Space::State, state::FORMAT, state::number(state::FORMAT_VERSION));
-            cold.commit(changes)?;
-        }
+    // The first checkpoint writes it.
+    if number(state::FORMAT)?.is_some_and(|version| version > state::FORMAT_VERSION) {
+        return Err(ColdError::NewerFormat { path: cold.path() }.into());
     }
     let checkpoint = replay_from(cold)?;
     let last_session = number(state::LAST_SESSION)?.unwrap_or(0);

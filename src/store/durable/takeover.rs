@@ -60,6 +60,7 @@ impl<'a> Takeover<'a> {
             self.take_retained(topic, *kept)?;
         }
         self.lose()?;
+        self.changes.put(Space::State, state::FORMAT, state::number(state::FORMAT_VERSION));
         self.changes.put(Space::State, state::CHECKPOINT, state::number(taken.below.value()));
         self.changes.put(Space::State, state::LAST_SESSION, state::number(taken.last_session));
         self.cold.commit(self.changes)?;
