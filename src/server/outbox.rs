@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 /// Bytes in order. Payloads from [`HANDED_BYTES`] on are handed over instead of copied; a peer that takes nothing holds on
-/// to the read buffers they came in, each at most sixteen times as long as the payload.
+/// to the read buffers they came in, which are of 128 KiB at most, but for packets that are longer.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     /// What comes before `tail`.
