@@ -1,7 +1,9 @@
 //! The keys that tokens are checked with.
 use crate::config::JwtAlgorithm;
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
+use x509_parser::prelude::FromDer;
+use x509_parser::public_key::RSAPublicKey;
 
 /// More than any issuer has at once.
 const KEYS_MAX: usize = 64;
@@ -35,6 +37,7 @@ impl Keys {
             Family::Ec => DecodingKey::from_ec_pem(bytes).map_err(is_no_pem)?,
             Family::Ed => DecodingKey::from_ed_pem(bytes).map_err(is_no_pem)?,
         };
+        check_modulus(&key)?;
         Ok(Self(vec![Key { id: None, key }]))
     }
 
@@ -49,6 +52,7 @@ impl Keys {
             if let (Family::Hmac { bytes_min }, Ok(secret)) = (Family::of(algorithm), key.try_get_as_bytes()) {
                 check_secret(secret.len(), bytes_min, algorithm)?;
             }
+            check_modulus(&key).map_err(|why| format!(" key \"{name}\":{why}"))?;
             keys.push(Key { id, key });
         }
         if keys.is_empty() || keys.len() > KEYS_MAX {
@@ -77,6 +81,24 @@ impl std::fmt::Debug for Keys {
 fn check_secret(length: usize, bytes_min: usize, algorithm: JwtAlgorithm) -> Result<(), String> {
     if length < bytes_min {
         return Err(format!(" the secret has {length} bytes, and {algorithm:?} needs {bytes_min} or more"));
+    }
+    Ok(())
+}
+
+/// RFC 7518 section 3.3: an RSA key has 2048 bits or more; and no token is worth checking one of more than 8192.
+fn check_modulus(key: &DecodingKey) -> Result<(), String> {
+    let modulus = match key.kind() {
+        _ if key.family() != AlgorithmFamily::Rsa => return Ok(()),
+        DecodingKeyKind::RsaModulusExponent { n, .. } => n.as_slice(),
+        DecodingKeyKind::SecretOrDer(der) => {
+            let parsed = RSAPublicKey::from_der(der).map_err(|error| format!(" this is no RSA key: {error}"))?;
+            parsed.1.modulus
+        }
+    };
+    let zeros = modulus.iter().take_while(|byte| **byte == 0).count();
+    let bits = (modulus.len() - zeros) * 8;
+    if !(2048..=8192).contains(&bits) {
+        return Err(format!(" the RSA key has {bits} bits, and not 2048 to 8192: make a new one"));
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! JSON Web Tokens in place of passwords (RFC 7519).
 mod keys;
+mod signatures;
 
 use super::pool::Pool;
 use super::proof::is_user_name;
@@ -31,6 +32,7 @@ type Claims = Map<String, Value>;
 
 impl Tokens {
     pub fn open(settings: &config::Jwt) -> Result<Self, LoadError> {
+        signatures::install();
         let algorithm = settings.algorithm;
         let source = match (&settings.key_file, &settings.jwks_file) {
             (_, Some(path)) => Source::open(path, move |bytes| Keys::from_set(bytes, algorithm))?,

@@ -40,6 +40,7 @@ fn signed(claims: &Value) -> String {
 }
 
 fn signed_with(header: &Header, claims: &Value, key: &EncodingKey) -> String {
+    signatures::install();
     encode(header, claims, key).expect("a token can be made")
 }
 
@@ -236,4 +237,16 @@ fn files_without_a_fitting_key_are_refused() {
     for set in ["", "{}", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"oct","k":"QUFBQQ"}]}"#, r#"{"keys":[{"kty":"x"}]}"#] {
         assert!(Keys::from_set(set.as_bytes(), JwtAlgorithm::HS256).is_err(), "{set}");
     }
+}
+
+/// RFC 7518 section 3.3.
+#[test]
+fn rsa_keys_that_are_too_short_are_refused_when_they_are_read() {
+    let encoded = |bytes: &[u8]| base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bytes);
+    let set =
+        |bytes: usize| json!({"keys": [{"kty": "RSA", "n": encoded(&vec![0xc5; bytes]), "e": "AQAB"}]}).to_string();
+    let short = Keys::from_set(set(128).as_bytes(), JwtAlgorithm::RS256).expect_err("1024 bits");
+    assert!(short.contains("1024 bits"), "{short}");
+    assert!(Keys::from_set(set(2048).as_bytes(), JwtAlgorithm::RS256).is_err(), "16384 bits");
+    assert!(Keys::from_set(set(256).as_bytes(), JwtAlgorithm::RS256).is_ok(), "2048 bits");
 }
