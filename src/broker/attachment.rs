@@ -34,7 +34,8 @@ pub struct Attachment {
     identity: Arc<Identity>,
     /// What the client may do.
     guard: Guard,
-    publisher: Publisher,
+    /// Made when the client publishes: most only listen.
+    publisher: Option<Box<Publisher>>,
     desk: Desk,
     committed: CommitSeq,
     scans: Scans,
@@ -79,14 +80,13 @@ impl Attachment {
     ) -> Self {
         let allowances = broker.abuse.allowances(identity.address, identity.user.as_ref(), now);
         let guard = Guard::new(&broker.access, Subject { identity: &identity, client_id: session.client_id() });
-        let publisher = Publisher::new(Some(slot.key), broker.seed ^ slot.key.0);
         let mut attachment = Self {
             broker,
             slot,
             session,
             identity,
             guard,
-            publisher,
+            publisher: None,
             desk: Desk::default(),
             committed: CommitSeq::default(),
             scans: Scans::default(),
@@ -269,6 +269,11 @@ impl Attachment {
         self.session.version()
     }
 
+    /// Whether the last read brought messages.
+    pub fn has_published(&self) -> bool {
+        self.has_published
+    }
+
     pub fn client_id(&self) -> &str {
         self.session.client_id().as_str()
     }
@@ -288,7 +293,7 @@ impl Attachment {
         if broker.tracer.is_on() {
             broker.tracer.note_client(&slot.client_id, Waypoint::Disconnected);
         }
-        self.publisher.flush(&broker);
+        self.publisher.iter_mut().for_each(|publisher| publisher.flush(&broker));
         match ended {
             Ended::Parked(mut parked) => {
                 // IMPORTANT: recorded before the slot is free, so that no later connection's record comes first.
@@ -329,8 +334,9 @@ impl Attachment {
 
     /// Claims what absent members hold of the shared subscriptions that this session has.
     pub(super) fn claim_shared(&mut self) {
-        let filters: Vec<_> = self.session.subscriptions().map(|(filter, _)| filter).cloned().collect();
-        for filter in filters.iter().filter(|filter| filter.is_shared()) {
+        let shared = self.session.subscriptions().map(|(filter, _)| filter).filter(|filter| filter.is_shared());
+        let filters: Vec<_> = shared.cloned().collect();
+        for filter in &filters {
             self.claim(filter);
         }
     }
@@ -376,7 +382,7 @@ impl Attachment {
         }
         self.tell_memory();
         let commit = self.broker.committer.submit(batch, Some(&self.slot));
-        self.publisher.flush(&self.broker);
+        self.publisher.iter_mut().for_each(|publisher| publisher.flush(&self.broker));
         let Tools { turn, outcomes: spare, .. } = self.desk.tools();
         self.session.handle_outcomes(&outcomes, commit, turn);
         *spare = outcomes;
@@ -437,6 +443,8 @@ impl Attachment {
             PublishQoS::ExactlyOnce(id) if self.slot.is_durable => Some((self.slot.key, id)),
             PublishQoS::AtMostOnce | PublishQoS::AtLeastOnce(_) | PublishQoS::ExactlyOnce(_) => None,
         };
-        self.publisher.publish(&self.broker, publication.message, Origin::Client { inbound }, batch, now)
+        let (key, seed) = (self.slot.key, self.broker.seed);
+        let publisher = self.publisher.get_or_insert_with(|| Box::new(Publisher::new(Some(key), seed ^ key.0)));
+        publisher.publish(&self.broker, publication.message, Origin::Client { inbound }, batch, now)
     }
 }

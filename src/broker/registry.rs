@@ -158,7 +158,7 @@ impl Broker {
 
     fn find(&self, request: &ConnectRequest, is_durable: bool, now: Now) -> Found {
         let ConnectRequest { connect, client_id, identity, .. } = request;
-        let owner = Some(Arc::new(identity.remembered()));
+        let owner = Some(identity.remembered());
         let mut entry = match self.registry.entry(client_id.clone()) {
             Entry::Vacant(entry) => {
                 let slot = Slot::new(self.new_key(), client_id.clone(), is_durable, owner);
@@ -239,7 +239,7 @@ impl Broker {
         if is_recorded {
             self.durable.insert(slot.key, slot.clone());
         }
-        let owner = Arc::new(identity.remembered());
+        let owner = identity.remembered();
         let is_news = slot.set_owner(&owner);
         if is_recorded && saved.is_none() {
             batch.record(Record::SessionBegun { session: slot.key, client_id: client_id.clone(), is_v5 });

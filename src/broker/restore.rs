@@ -66,20 +66,19 @@ impl Broker {
         let owner = image.owner.clone();
         let parked = Box::new(Parked::restore(saved(image, sent_below, occupied, now), self.limits.load_full()));
         let slot = Slot::restored(key, parked, next_position, owner);
-        let (filters, next, record) = {
+        let (next, record) = {
             let inbox = slot.lock();
             let super::slot::Place::Parked(parked) = &inbox.place else { return };
-            let filters: Vec<_> =
-                parked.subscriptions().map(|(filter, found)| (filter.clone(), found.clone())).collect();
+            self.change_tree(|tree| {
+                for (filter, Subscribed { options, id }) in parked.subscriptions() {
+                    let (options, id) = (*options, *id);
+                    tree.subscribe(filter, Subscription { subscriber: SlotHandle(slot.clone()), options, id });
+                }
+            });
             let (expires_at, will_at, sent_below) = (parked.expires_at(), parked.will_at(), parked.sent_below());
             let record = Record::SessionParked { session: key, expires_at, will_at, sent_below };
-            (filters, parked.next_timeout(), record)
+            (parked.next_timeout(), record)
         };
-        self.change_tree(|tree| {
-            for (filter, Subscribed { options, id }) in filters {
-                tree.subscribe(&filter, Subscription { subscriber: SlotHandle(slot.clone()), options, id });
-            }
-        });
         self.registry.insert(slot.client_id.clone(), slot.clone());
         self.durable.insert(key, slot.clone());
         self.timers.set(&slot, next);

@@ -53,7 +53,7 @@ impl Scans {
         let subscription_ids = id.map(|id| Arc::from([id]));
         // A repeated SUBSCRIBE starts its scan again [MQTT-3.8.4-4].
         self.cancel(&filter);
-        self.pending.push_back(Scan { filter, options, subscription_ids, after });
+        self.pending.push_back(Scan { filter: filter.detached(), options, subscription_ids, after });
     }
 
     /// True if there was such a scan.

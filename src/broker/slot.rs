@@ -48,6 +48,7 @@ struct Backlog {
     bytes: AtomicU64,
 }
 
+/// There is one for each session, most of them idle: what is rare is on the heap.
 #[derive(Debug)]
 pub(super) struct Inbox {
     pub place: Place,
@@ -56,14 +57,14 @@ pub(super) struct Inbox {
     /// Part of `bytes`: of deliveries that a store keeps as well.
     held_bytes: u64,
     /// Deliveries behind the others that stayed on the store's shelf: the end of their positions, and what they cost.
-    shelved: Option<(u64, Released)>,
+    shelved: Option<Box<(u64, Released)>>,
     /// A page of the shelf that the connection asked for.
-    page: Option<Page>,
+    page: Option<Box<Page>>,
     /// A page of retained messages that it asked for.
-    scanned: Option<ScanPage>,
+    scanned: Option<Box<ScanPage>>,
     committed: CommitSeq,
     /// The connection is asked to close.
-    close: Option<Close>,
+    close: Option<Box<Close>>,
     /// The connection's task.
     owner: Option<Waker>,
     /// Connections that wait for the present one to leave.
@@ -228,7 +229,7 @@ impl Slot {
     pub fn loaded(&self, visit: u64, page: Page) {
         let mut inbox = self.inbox.lock();
         if self.visit() == visit && matches!(inbox.place, Place::Live) {
-            inbox.page = Some(page);
+            inbox.page = Some(Box::new(page));
             let owner = inbox.owner.take();
             drop(inbox);
             wake(owner);
@@ -239,7 +240,7 @@ impl Slot {
     pub(super) fn scanned(&self, visit: u64, page: ScanPage) {
         let mut inbox = self.inbox.lock();
         if self.visit() == visit && matches!(inbox.place, Place::Live) {
-            inbox.scanned = Some(page);
+            inbox.scanned = Some(Box::new(page));
             let owner = inbox.owner.take();
             drop(inbox);
             wake(owner);
@@ -329,14 +330,14 @@ impl Slot {
         let mut inbox = self.inbox.lock();
         if takes_deliveries {
             std::mem::swap(&mut inbox.deliveries, &mut into.deliveries);
-            into.shelved = inbox.shelved.take();
-            into.page = inbox.page.take();
-            into.scanned = inbox.scanned.take();
+            into.shelved = inbox.shelved.take().map(|shelved| *shelved);
+            into.page = inbox.page.take().map(|page| *page);
+            into.scanned = inbox.scanned.take().map(|page| *page);
             inbox.bytes = 0;
             memory.change(std::mem::take(&mut inbox.held_bytes), 0);
         }
         into.committed = inbox.committed;
-        into.close = into.close.or(inbox.close.take());
+        into.close = into.close.or(inbox.close.take().map(|close| *close));
         into.inspections.append(&mut inbox.inspections);
         into.leave = inbox.leave.take();
     }
@@ -382,7 +383,7 @@ impl Inbox {
     pub fn take_deliveries(&mut self, memory: &Memory) -> (Vec<Delivery>, Option<(u64, Released)>) {
         self.bytes = 0;
         memory.change(std::mem::take(&mut self.held_bytes), 0);
-        (std::mem::take(&mut self.deliveries), self.shelved.take())
+        (std::mem::take(&mut self.deliveries), self.shelved.take().map(|shelved| *shelved))
     }
 
     /// The session, while its client is absent.
@@ -404,7 +405,7 @@ impl Inbox {
 
     pub fn ask_to_close(&mut self, close: Close) {
         if matches!(self.place, Place::Live) && self.close.is_none() {
-            self.close = Some(close);
+            self.close = Some(Box::new(close));
             wake(self.owner.take());
         }
     }
@@ -425,7 +426,7 @@ impl Inbox {
             if let Some(position) = delivery.position {
                 let is_held = may_hold && self.held_bytes < HELD_BYTES_MAX;
                 if !is_held || self.shelved.is_some() {
-                    let (end, cost) = self.shelved.get_or_insert_default();
+                    let (end, cost) = &mut **self.shelved.get_or_insert_default();
                     *end = position + 1;
                     cost.add(&delivery);
                     continue;

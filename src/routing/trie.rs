@@ -155,10 +155,7 @@ impl<S: Subscriber> Trie<S> {
         let mut open: Vec<&Children<S>> = self.root.children.as_deref().into_iter().collect();
         while let Some(children) = open.pop() {
             count += children.len();
-            match children {
-                Children::Few(few) => open.extend(few.iter().filter_map(|(_, node)| node.children.as_deref())),
-                Children::Many(many) => open.extend(many.values().filter_map(|node| node.children.as_deref())),
-            }
+            open.extend(children.nodes().filter_map(|node| node.children.as_deref()));
         }
         count
     }

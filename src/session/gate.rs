@@ -38,6 +38,13 @@ enum Wait {
     Commit(CommitSeq),
 }
 
+impl Response {
+    /// Whether what it answers is followed by silence as a rule, and not by more of the same.
+    fn is_for_long(&self) -> bool {
+        matches!(self, Self::ConnAck(_) | Self::SubAck(..) | Self::UnsubAck(..))
+    }
+}
+
 impl Gate {
     /// Holds a response that depends on a change of this turn.
     pub fn hold(&mut self, response: Response) {
@@ -114,8 +121,14 @@ impl Gate {
     fn release(&mut self, turn: &mut Turn) {
         let committed = self.committed;
         let may_leave = |held: &mut Held| matches!(held.wait, Wait::Commit(seq) if seq <= committed);
+        let mut was_for_long = false;
         while let Some(held) = self.held.pop_front_if(may_leave) {
+            was_for_long |= held.response.is_for_long();
             send(held.response, turn);
+        }
+        // A client that has subscribed may be idle for months.
+        if was_for_long && self.held.is_empty() {
+            self.held = VecDeque::new();
         }
     }
 }

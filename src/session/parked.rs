@@ -4,7 +4,7 @@ use super::outbound::Outbound;
 use super::state::{State, Subscribed, will_message, will_qos};
 use super::{Ask, Cause, Change, Delivery, DropReason, Ended, Limits, Publication, Released, Turn};
 use crate::packet::Will;
-use crate::types::{ClientId, CommitSeq, Now, PacketId, QoS, TopicFilter, TopicName};
+use crate::types::{ClientId, CommitSeq, Now, PacketId, QoS, SmallMap, TopicFilter, TopicName};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub struct Saved {
     pub expires_at: Option<Now>,
     pub will: Option<Will>,
     pub will_at: Option<Now>,
-    pub subscriptions: BTreeMap<TopicFilter, Subscribed>,
+    pub subscriptions: SmallMap<TopicFilter, Subscribed>,
     pub scans: BTreeMap<TopicFilter, Option<TopicName>>,
     pub inbound: Vec<PacketId>,
     /// Positions below this are finished.

@@ -3,7 +3,7 @@ use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::{Change, Delivery, Limits, OnFull, Released, Turn};
 use crate::packet::{SubscriptionOptions, Will};
-use crate::types::{ClientId, CommitSeq, Message, Now, PacketId, QoS, Stamp, TopicFilter, TopicName};
+use crate::types::{ClientId, CommitSeq, Message, Now, PacketId, QoS, SmallMap, Stamp, TopicFilter, TopicName};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub(super) struct State {
     pub limits: Arc<Limits>,
     /// Whether the session outlives its connection, so that its changes are persisted.
     pub is_durable: bool,
-    pub subscriptions: BTreeMap<TopicFilter, Subscribed>,
+    pub subscriptions: SmallMap<TopicFilter, Subscribed>,
     /// Subscriptions to which retained messages are on their way, and the topic up to which they are in the queue.
     pub scans: BTreeMap<TopicFilter, Option<TopicName>>,
     pub inbound: Inbound,
@@ -40,7 +40,7 @@ impl State {
             client_id,
             limits,
             is_durable,
-            subscriptions: BTreeMap::new(),
+            subscriptions: SmallMap::default(),
             scans: BTreeMap::new(),
             inbound: Inbound::default(),
             outbound,

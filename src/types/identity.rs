@@ -2,6 +2,7 @@
 use super::Text;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// What the broker knows of the person or device behind a connection, once it has been let in. Never a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,7 +29,10 @@ impl Identity {
 
     /// What a session remembers of its owner while the client is away. The proof itself ends with the connection.
     #[must_use]
-    pub fn remembered(&self) -> Self {
-        Self { expires_at_ms: None, ..self.clone() }
+    pub fn remembered(self: &Arc<Self>) -> Arc<Self> {
+        if self.expires_at_ms.is_none() {
+            return self.clone();
+        }
+        Arc::new(Self { expires_at_ms: None, ..Self::clone(self) })
     }
 }

@@ -91,7 +91,7 @@ fn the_owner_is_remembered_over_a_restart() {
         ..user("ann")
     };
     let client = world.connect_as(connect("c"), owner.clone());
-    let owned = Record::SessionOwned { session: SessionKey(1), owner: owner.remembered().into() };
+    let owned = Record::SessionOwned { session: SessionKey(1), owner: std::sync::Arc::new(owner).remembered() };
     assert!(commit(&world).contains(&owned));
     client.lose();
     commit(&world);
