@@ -6,6 +6,7 @@ use crate::session::{Change, Delivery};
 use crate::store::{Record, Store, StoreError, Target};
 use crate::types::{CommitSeq, Message, PacketId, SessionKey};
 use parking_lot::{Condvar, Mutex};
+use smallvec::SmallVec;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -29,9 +30,12 @@ enum Item {
         message: Arc<Message>,
         inbound: Option<(SessionKey, PacketId)>,
         is_retained: bool,
-        targets: Vec<(Arc<Slot>, Delivery)>,
+        targets: Receivers,
     },
 }
+
+/// The durable sessions that a message is for: one, most of the time.
+pub type Receivers = SmallVec<[(Arc<Slot>, Delivery); 1]>;
 
 impl Batch {
     pub fn is_empty(&self) -> bool {
@@ -63,19 +67,25 @@ impl Batch {
         message: Arc<Message>,
         inbound: Option<(SessionKey, PacketId)>,
         is_retained: bool,
-        targets: Vec<(Arc<Slot>, Delivery)>,
+        targets: Receivers,
     ) {
         self.items.push(Item::Publish { message, inbound, is_retained, targets });
         self.is_awaited = true;
     }
 
     pub fn change(&mut self, session: SessionKey, change: Change) {
-        self.items.push(Item::Record(match change {
-            Change::Done { position } => Record::Done { session, position },
-            Change::Received { position } => Record::Received { session, position },
-            Change::InboundReleased { id } => Record::InboundReleased { session, id },
-        }));
         self.is_awaited |= change.is_awaited();
+        let record = match change {
+            Change::Done { position } => Record::done(session, position),
+            Change::Received { position } => Record::received(session, position),
+            Change::InboundReleased { id } => Record::inbound_released(session, id),
+        };
+        if let Some(Item::Record(last)) = self.items.last_mut()
+            && last.join(&record)
+        {
+            return;
+        }
+        self.items.push(Item::Record(record));
     }
 
     fn cost_bytes(&self) -> usize {
@@ -354,8 +364,8 @@ impl Committer {
 
     fn hand_out(&self, group: Group, limits: MailboxLimits, counters: &Counters) {
         let mut lazy = Batch::default();
-        for (session, (slot, mut deliveries)) in group.deliveries {
-            for change in slot.deliver(&mut deliveries, limits, counters, &self.memory) {
+        for (session, mut addressed) in group.deliveries.into_sessions() {
+            for change in addressed.slot.deliver(&mut addressed.deliveries, limits, counters, &self.memory) {
                 lazy.change(session, change);
             }
         }
@@ -374,7 +384,7 @@ impl Committer {
 #[derive(Debug, Default)]
 struct Group {
     records: Vec<Record>,
-    deliveries: BTreeMap<SessionKey, (Arc<Slot>, Vec<Delivery>)>,
+    deliveries: Deliveries,
     submitters: Vec<(Arc<Slot>, CommitSeq)>,
     loads: Vec<Load>,
     last: CommitSeq,
@@ -399,7 +409,7 @@ impl Group {
 
     /// Tells who follows messages that these are durable.
     fn trace(&self, tracer: &Tracer) {
-        for (slot, deliveries) in self.deliveries.values() {
+        for Addressed { slot, deliveries } in &self.deliveries.sessions {
             for delivery in deliveries {
                 let position = delivery.position.unwrap_or_default();
                 tracer.note(&slot.client_id, &delivery.message, Waypoint::Stored { position });
@@ -419,8 +429,44 @@ impl Group {
             share: delivery.share.clone(),
             give_up_at: delivery.give_up_at,
         };
-        let (_, waiting) = self.deliveries.entry(slot.key).or_insert_with(|| (slot, Vec::new()));
-        waiting.push(Delivery { position: Some(position), ..delivery });
+        self.deliveries.push(slot, Delivery { position: Some(position), ..delivery });
         target
+    }
+}
+
+/// What a commit hands out, by session.
+#[derive(Debug, Default)]
+struct Deliveries {
+    /// Where each session stands in `sessions`.
+    places: BTreeMap<SessionKey, usize>,
+    sessions: Vec<Addressed>,
+    /// The one that got the last: a turn of a publisher is for the same few, message after message.
+    last: usize,
+}
+
+#[derive(Debug)]
+struct Addressed {
+    slot: Arc<Slot>,
+    deliveries: Vec<Delivery>,
+}
+
+impl Deliveries {
+    fn push(&mut self, slot: Arc<Slot>, delivery: Delivery) {
+        if self.sessions.get(self.last).is_none_or(|last| last.slot.key != slot.key) {
+            let end = self.sessions.len();
+            self.last = *self.places.entry(slot.key).or_insert(end);
+            if self.last == end {
+                self.sessions.push(Addressed { slot, deliveries: Vec::new() });
+            }
+        }
+        if let Some(last) = self.sessions.get_mut(self.last) {
+            last.deliveries.push(delivery);
+        }
+    }
+
+    /// In the order of their keys: the same commits are handed out the same way, whatever a message was for first.
+    fn into_sessions(mut self) -> impl Iterator<Item = (SessionKey, Addressed)> {
+        self.sessions.sort_unstable_by_key(|addressed| addressed.slot.key);
+        self.sessions.into_iter().map(|addressed| (addressed.slot.key, addressed))
     }
 }

@@ -1,4 +1,5 @@
 //! What the broker does on nobody's connection: sessions that end, wills that come due, shared deliveries that move on.
+use super::committer::Receivers;
 use super::loads::{Load, Purpose, shelved};
 use super::slot::Place;
 use super::{Batch, Broker, Origin, Publisher, Slot};
@@ -295,7 +296,12 @@ impl Broker {
             }
             if slot.is_durable && broker.committer.is_durable() {
                 for delivery in kept {
-                    batch.publish(delivery.message.clone(), None, false, vec![(slot.clone(), delivery)]);
+                    batch.publish(
+                        delivery.message.clone(),
+                        None,
+                        false,
+                        Receivers::from_buf([(slot.clone(), delivery)]),
+                    );
                 }
             } else {
                 slot.deliver(&mut kept, broker.mailbox_limits, &broker.counters, &broker.committer.memory);

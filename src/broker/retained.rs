@@ -2,7 +2,7 @@
 //!
 //! Topics are in memory; so are the messages as long as there is room, and the rest is read from the store's shelf.
 use super::{Committer, Counters};
-use crate::routing::Retained;
+use crate::routing::{Retained, RetainedEntry as Entry};
 use crate::types::{CommitSeq, Message, Now, TopicFilter, TopicName};
 use parking_lot::RwLock;
 use std::collections::VecDeque;
@@ -91,16 +91,12 @@ impl RetainedStore {
             inner.remove(&message.topic);
             return true;
         }
-        let old_bytes = inner.messages.get(&message.topic).map(Kept::bytes);
         let (messages_max, bytes_max) =
             (self.messages_max.load(Ordering::Relaxed), self.bytes_max.load(Ordering::Relaxed));
-        let bytes = inner.bytes - old_bytes.unwrap_or(0) + message.cost_bytes();
-        if bytes > bytes_max || (old_bytes.is_none() && inner.messages.len() >= messages_max) {
+        if !inner.put(message, messages_max, bytes_max) {
             counters.retained_refused.add(1);
             return false;
         }
-        // [MQTT-3.3.1-5]
-        inner.insert(message.topic.clone(), Kept::Loaded(message.clone()));
         if has_shelf {
             inner.arrived.push_back(message.topic.clone());
         }
@@ -180,6 +176,26 @@ impl RetainedStore {
 }
 
 impl Inner {
+    /// Keeps the message within the limits, found or put in by one walk of the tree.
+    fn put(&mut self, message: &Arc<Message>, messages_max: usize, bytes_max: usize) -> bool {
+        let is_full = self.messages.len() >= messages_max;
+        let cost_bytes = message.cost_bytes();
+        let old = match self.messages.entry(message.topic.clone()) {
+            Entry::Vacant(_) if is_full || self.bytes + cost_bytes > bytes_max => return false,
+            Entry::Vacant(entry) => {
+                entry.insert(Kept::Loaded(message.clone()));
+                None
+            }
+            Entry::Occupied(entry) if self.bytes - entry.get().bytes() + cost_bytes > bytes_max => return false,
+            // [MQTT-3.3.1-5]
+            Entry::Occupied(mut entry) => Some(entry.insert(Kept::Loaded(message.clone()))),
+        };
+        self.bytes += cost_bytes;
+        self.loaded_bytes += cost_bytes;
+        old.iter().for_each(|old| self.count_off(old));
+        true
+    }
+
     fn insert(&mut self, topic: TopicName, kept: Kept) {
         self.bytes += kept.bytes();
         self.loaded_bytes += kept.loaded_bytes();

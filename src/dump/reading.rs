@@ -1,6 +1,6 @@
 //! From lines to the records of a store.
 use super::line::{FORMAT, Fault, Line, SessionLine, filter, topic};
-use crate::store::{POSITIONS_MAX, Record, Store, StoreError};
+use crate::store::{POSITIONS_MAX, Record, Store, StoreError, Targets};
 use crate::types::{Message, Now, PacketId, QoS, SessionKey, Stamp, TopicName};
 use bytes::Bytes;
 use std::io::{self, BufRead};
@@ -93,19 +93,19 @@ impl Reading<'_> {
                     share: None,
                     give_up_at: None,
                 };
-                self.publish(gone(), vec![target], false);
-                self.records.push(Record::Received { session, position });
+                self.publish(gone(), Targets::from_buf([target]), false);
+                self.records.push(Record::received(session, position));
                 self.counts.messages += 1;
             }
             Line::Message(line) => {
                 let session = self.advance(line.position)?;
                 let target = line.target(session)?;
-                self.publish(line.body.message()?, vec![target], false);
+                self.publish(line.body.message()?, Targets::from_buf([target]), false);
                 self.counts.messages += 1;
             }
             Line::Retained(body) => {
                 self.end_session();
-                self.publish(body.message()?, Vec::new(), true);
+                self.publish(body.message()?, Targets::new(), true);
                 self.counts.retained += 1;
             }
             Line::End { .. } | Line::Error { .. } => {}
@@ -163,11 +163,11 @@ impl Reading<'_> {
         if let Some((session, next, end)) = self.session.take()
             && next < end
         {
-            self.records.push(Record::Done { session, position: end - 1 });
+            self.records.push(Record::done(session, end - 1));
         }
     }
 
-    fn publish(&mut self, message: Message, targets: Vec<crate::store::Target>, is_retained: bool) {
+    fn publish(&mut self, message: Message, targets: Targets, is_retained: bool) {
         self.records.push(Record::Published { message: Arc::new(message), inbound: None, is_retained, targets });
     }
 

@@ -13,7 +13,7 @@ mod tree;
 mod trie;
 
 pub use group::{Group, MemberState, Strategy};
-pub use retained::{Page, Retained};
+pub use retained::{Entry as RetainedEntry, Page, Retained};
 pub use route::{Route, Target};
 pub use subscription::{Subscriber, Subscription};
 pub use tree::{Added, Tree};

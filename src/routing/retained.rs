@@ -6,7 +6,7 @@
 use super::levels::split_level;
 use crate::types::{TopicFilter, TopicName};
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::ops::Bound::{self, Excluded, Included, Unbounded};
 
 /// One message per topic. Topics and messages are kept as they are given: pass ones that own their bytes.
@@ -14,6 +14,8 @@ use std::ops::Bound::{self, Excluded, Included, Unbounded};
 pub struct Retained<M> {
     messages: BTreeMap<Topic, M>,
 }
+
+pub type Entry<'a, M> = btree_map::Entry<'a, Topic, M>;
 
 /// A part of an answer.
 #[derive(Debug, Clone)]
@@ -26,7 +28,7 @@ pub struct Page<M> {
 
 /// A topic that can be looked up by bytes that are no topic, such as the end of a range.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Topic(TopicName);
+pub struct Topic(TopicName);
 
 impl Borrow<[u8]> for Topic {
     fn borrow(&self) -> &[u8] {
@@ -64,6 +66,11 @@ impl<M: Clone> Retained<M> {
     /// Keeps the message in the place of the one before [MQTT-3.3.1-5], which is returned.
     pub fn insert(&mut self, topic: TopicName, message: M) -> Option<M> {
         self.messages.insert(Topic(topic), message)
+    }
+
+    /// The place of a topic, whether there is a message or not.
+    pub fn entry(&mut self, topic: TopicName) -> Entry<'_, M> {
+        self.messages.entry(Topic(topic))
     }
 
     pub fn remove(&mut self, topic: &TopicName) -> Option<M> {

@@ -12,7 +12,7 @@ pub use durable::{Checkpointer, DurableStore, ExportError, Exported, Options, Re
 pub use image::{Presence, QueueImage, SessionImage};
 pub use memory::MemoryStore;
 pub use page::{Page, Queued, Shelf};
-pub use record::{POSITIONS_MAX, Record, Target};
+pub use record::{POSITIONS_MAX, Record, Target, Targets};
 
 /// Keeps records through crashes. The committer is its only writer.
 pub trait Store: Send {

@@ -1,6 +1,7 @@
 //! What is written so that a crash loses nothing that was acknowledged.
 use crate::packet::{SubscriptionOptions, Will};
 use crate::types::{ClientId, Identity, Message, Now, PacketId, QoS, SessionKey, TopicFilter, TopicName};
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// Queue positions are at most this: at a million a second, for a hundred thousand years.
@@ -62,28 +63,77 @@ pub enum Record {
         inbound: Option<(SessionKey, PacketId)>,
         /// Whether the message becomes, or with an empty payload removes, its topic's retained message.
         is_retained: bool,
-        targets: Vec<Target>,
+        targets: Targets,
     },
-    /// The delivery at this position is finished or given up.
+    /// The deliveries at `count` positions from this one on are finished or given up.
     Done {
         session: SessionKey,
         position: u64,
+        count: u16,
     },
-    /// PUBREC came for this position.
+    /// PUBREC came for `count` positions from this one on.
     Received {
         session: SessionKey,
         position: u64,
+        count: u16,
     },
     /// A QoS 2 identifier is open, whose message has been dealt with long ago; written with an image only.
     InboundOpen {
         session: SessionKey,
         id: PacketId,
     },
-    /// PUBREL came for this identifier.
+    /// PUBREL came for `count` identifiers from this one on.
     InboundReleased {
         session: SessionKey,
         id: PacketId,
+        count: u16,
     },
+}
+
+/// The sessions that a message is for: one, most of the time, and that takes no memory of its own.
+pub type Targets = SmallVec<[Target; 1]>;
+
+impl Record {
+    /// The delivery at one position is finished or given up.
+    pub fn done(session: SessionKey, position: u64) -> Self {
+        Self::Done { session, position, count: 1 }
+    }
+
+    /// PUBREC came for one position.
+    pub fn received(session: SessionKey, position: u64) -> Self {
+        Self::Received { session, position, count: 1 }
+    }
+
+    /// PUBREL came for one identifier.
+    pub fn inbound_released(session: SessionKey, id: PacketId) -> Self {
+        Self::InboundReleased { session, id, count: 1 }
+    }
+
+    /// Takes a record that is of the same kind and goes on where this one ends into this one. Clients acknowledge what
+    /// they got together in one go, and that should be one record.
+    pub fn join(&mut self, next: &Self) -> bool {
+        let (count, begins_at_end, more) = match (&mut *self, next) {
+            (Self::Done { session, position, count }, Self::Done { session: of, position: from, count: more })
+            | (
+                Self::Received { session, position, count },
+                Self::Received { session: of, position: from, count: more },
+            ) => {
+                let end = position.saturating_add(u64::from(*count));
+                (count, session == of && *from == end, *more)
+            }
+            (
+                Self::InboundReleased { session, id, count },
+                Self::InboundReleased { session: of, id: from, count: more },
+            ) => {
+                let end = u32::from(id.value()) + u32::from(*count);
+                (count, session == of && u32::from(from.value()) == end, *more)
+            }
+            _ => return false,
+        };
+        let Some(sum) = count.checked_add(more).filter(|_| begins_at_end) else { return false };
+        *count = sum;
+        true
+    }
 }
 
 /// One durable session that a message is for.
@@ -98,4 +148,39 @@ pub struct Target {
     pub share: Option<Arc<TopicFilter>>,
     /// When it is given up, if it was not sent; `None` is never.
     pub give_up_at: Option<Now>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: SessionKey = SessionKey(7);
+
+    #[test]
+    fn neighbours_of_one_session_become_one_record() {
+        let mut done = Record::done(OURS, 5);
+        assert!(done.join(&Record::done(OURS, 6)) && done.join(&Record::Done { session: OURS, position: 7, count: 3 }));
+        assert_eq!(done, Record::Done { session: OURS, position: 5, count: 5 });
+        let strangers = [
+            Record::done(OURS, 9),
+            Record::done(OURS, 11),
+            Record::done(SessionKey(8), 10),
+            Record::received(OURS, 10),
+            Record::SessionEnded { session: OURS },
+        ];
+        for stranger in strangers {
+            assert!(!done.join(&stranger), "{stranger:?}");
+        }
+        let mut long = Record::Received { session: OURS, position: 1, count: u16::MAX };
+        assert!(!long.join(&Record::received(OURS, 1 + u64::from(u16::MAX))));
+    }
+
+    #[test]
+    fn identifiers_that_come_round_are_no_neighbours() {
+        let id = |value| PacketId::new(value).expect("not 0");
+        let mut released = Record::inbound_released(OURS, id(65_534));
+        assert!(released.join(&Record::inbound_released(OURS, id(65_535))));
+        assert!(!released.join(&Record::inbound_released(OURS, id(1))));
+        assert_eq!(released, Record::InboundReleased { session: OURS, id: id(65_534), count: 2 });
+    }
 }

@@ -183,7 +183,12 @@ fn a_delivery_that_is_never_acknowledged_costs_no_more_for_all_that_came_and_wen
         };
         let (qos, subscription_ids) = (QoS::AtLeastOnce, None);
         let target = Target { session, position, qos, retain: false, subscription_ids, share: None, give_up_at: None };
-        Record::Published { message: Arc::new(message), inbound: None, is_retained: false, targets: vec![target] }
+        Record::Published {
+            message: Arc::new(message),
+            inbound: None,
+            is_retained: false,
+            targets: [target].into_iter().collect(),
+        }
     };
     world.write(&[
         Record::SessionBegun { session, client_id, is_v5: true },

@@ -62,7 +62,12 @@ fn published(session: SessionKey, position: u64) -> Record {
         share: None,
         give_up_at: None,
     };
-    Record::Published { message: Arc::new(message), inbound: None, is_retained: false, targets: vec![target] }
+    Record::Published {
+        message: Arc::new(message),
+        inbound: None,
+        is_retained: false,
+        targets: [target].into_iter().collect(),
+    }
 }
 
 /// Fills some segments for another session, and lets go of what a checkpoint has taken over.
@@ -118,9 +123,7 @@ fn what_lies_between_two_positions_takes_no_room_and_no_time() {
     for position in [1, far, far + 1] {
         publish(&mut store, HELD, position);
     }
-    store
-        .commit(&[Record::Done { session: OTHER, position: far }, Record::Done { session: HELD, position: far }])
-        .unwrap();
+    store.commit(&[Record::done(OTHER, far), Record::done(HELD, far)]).unwrap();
     publish(&mut store, OTHER, far + 7);
     assert_eq!(positions(&page(&store, 0)), [1, far + 1]);
     drop(store);

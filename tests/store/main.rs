@@ -130,9 +130,17 @@ fn record() -> impl Strategy<Value = Record> {
                 });
                 Record::Published { message, inbound, is_retained, targets: targets.collect() }
             }),
-        (session(), 0..20u64).prop_map(|(session, position)| Record::Done { session, position }),
-        (session(), 0..20u64).prop_map(|(session, position)| Record::Received { session, position }),
-        (session(), packet_id()).prop_map(|(session, id)| Record::InboundReleased { session, id }),
+        (session(), 0..20u64, 1..5u16).prop_map(|(session, position, count)| Record::Done { session, position, count }),
+        (session(), 0..20u64, 1..5u16).prop_map(|(session, position, count)| Record::Received {
+            session,
+            position,
+            count
+        }),
+        (session(), packet_id(), 1..4u16).prop_map(|(session, id, count)| Record::InboundReleased {
+            session,
+            id,
+            count
+        }),
     ]
 }
 
@@ -170,9 +178,10 @@ fn number(mut records: Vec<Record>) -> Vec<Record> {
                     *position += 1;
                 }
             }
-            Record::Done { session, position } | Record::Received { session, position } => {
+            Record::Done { session, position, count } | Record::Received { session, position, count } => {
                 let given = next.get(session).copied().unwrap_or(0);
                 *position = if given == 0 { 0 } else { *position % given };
+                *count = (*count).min(u16::try_from(given - *position).unwrap().max(1));
             }
             _ => {}
         }
@@ -404,7 +413,7 @@ proptest! {
             message: Arc::new(Message { payload: Bytes::new(), ..(*message).clone() }),
             inbound: None,
             is_retained: true,
-            targets: Vec::new(),
+            targets: vowmq::store::Targets::new(),
         });
         store.commit(&ends.chain(removals).collect::<Vec<_>>()).unwrap();
         checkpointer.finish().unwrap();

@@ -61,8 +61,12 @@ impl Image {
                     self.enqueue(message, target);
                 }
             }
-            Record::Done { session, position } => self.finish(*session, *position),
-            Record::Received { session, position } => self.receive(*session, *position),
+            Record::Done { session, position, count } => {
+                (*position..).take((*count).into()).for_each(|position| self.finish(*session, position));
+            }
+            Record::Received { session, position, count } => {
+                (*position..).take((*count).into()).for_each(|position| self.receive(*session, position));
+            }
             Record::SessionOwned { session, .. }
             | Record::SessionAttached { session, .. }
             | Record::SessionParked { session, .. }
@@ -160,8 +164,8 @@ impl SessionImage {
             Record::ScanOver { filter, .. } => {
                 self.scans.remove(filter);
             }
-            Record::InboundReleased { id, .. } => {
-                self.inbound.remove(id);
+            Record::InboundReleased { id, count, .. } => {
+                self.inbound.retain(|open| !(0..*count).contains(&open.value().wrapping_sub(id.value())));
             }
             Record::InboundOpen { id, .. } => {
                 self.inbound.insert(*id);

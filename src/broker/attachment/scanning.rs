@@ -1,6 +1,6 @@
 //! Retained messages on their way to new subscriptions of a connection.
 use super::Attachment;
-use crate::broker::committer::Batch;
+use crate::broker::committer::{Batch, Receivers};
 use crate::broker::loads::Load;
 use crate::broker::scan::ScanPage;
 use crate::session::Released;
@@ -41,7 +41,12 @@ impl Attachment {
             self.slot.reserve(Released::of(&delivery));
             if is_kept {
                 // It takes its place in the queue like any other, and arrives through the mailbox.
-                batch.publish(delivery.message.clone(), None, false, vec![(self.slot.clone(), delivery)]);
+                batch.publish(
+                    delivery.message.clone(),
+                    None,
+                    false,
+                    Receivers::from_buf([(self.slot.clone(), delivery)]),
+                );
             } else {
                 self.session.handle_delivery(delivery, now, &mut self.desk.tools().turn);
             }
@@ -64,7 +69,7 @@ impl Attachment {
             }
             begun_or_after => {
                 let after = begun_or_after.flatten();
-                self.session.scan_at(filter.clone(), after.clone());
+                self.session.scan_at(filter.detached(), after.clone());
                 batch.record(Record::ScanAt { session, filter, after });
             }
         }

@@ -7,7 +7,7 @@ mod members;
 mod plan;
 mod routes;
 
-use super::committer::Batch;
+use super::committer::{Batch, Receivers};
 use super::{Broker, Lost, Slot, Waypoint};
 use crate::session::{Delivery, Released};
 use crate::types::{Message, Now, PacketId, QoS, ReasonCode, SessionKey, TopicName};
@@ -107,7 +107,7 @@ impl Publisher {
         }
         let terms = Terms { rule: route.rule, give_up_at: broker.queue.give_up_at(route.rule, now) };
         let mut missed = plan.missed().iter().peekable();
-        let mut durable = Vec::new();
+        let mut durable = Receivers::new();
         for (place, target) in targets().enumerate() {
             if missed.next_if(|missed| missed.place == place).is_none() {
                 durable.extend(self.give(broker, target, &message, terms));
@@ -137,7 +137,7 @@ impl Publisher {
         let Some(target) = self.pick(broker, &group, &filter, Some(left), cost) else { return Some(delivery) };
         let terms = Terms { rule: delivery.rule, give_up_at: delivery.give_up_at };
         if let Some(durable) = self.give(broker, &target, &delivery.message, terms) {
-            batch.publish(delivery.message.clone(), None, false, vec![durable]);
+            batch.publish(delivery.message.clone(), None, false, Receivers::from_buf([durable]));
         }
         None
     }

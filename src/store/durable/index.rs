@@ -7,9 +7,11 @@ use crate::store::log::Lsn;
 use crate::store::{Record, Target};
 use crate::types::{Message, Now, SessionKey, TopicName};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 pub type Overlay = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+pub type Retained = HashMap<TopicName, Kept, foldhash::fast::RandomState>;
 
 #[derive(Default)]
 pub struct Index {
@@ -17,7 +19,7 @@ pub struct Index {
     dirty: HashSet<SessionKey, foldhash::fast::RandomState>,
     /// Puts and deletes of small things.
     overlay: Overlay,
-    retained: HashMap<TopicName, Kept>,
+    retained: Retained,
     /// Sessions that are over, and from where the cold state may hold their queues.
     ended: Vec<(SessionKey, u64)>,
     /// Sessions whose queues are still to be read when they are over, and those of them that are.
@@ -92,7 +94,7 @@ impl Index {
         &self.overlay
     }
 
-    pub fn retained(&self) -> &HashMap<TopicName, Kept> {
+    pub fn retained(&self) -> &Retained {
         &self.retained
     }
 
@@ -119,7 +121,7 @@ impl Index {
     /// Applies one record as the log returns it.
     pub fn replay(&mut self, entry: Entry, lsn: Lsn) {
         match entry {
-            Entry::Record(record) => self.apply(&record, lsn),
+            Entry::Record(record) => self.apply(&owning(record), lsn),
             Entry::MoreTargets(targets) => {
                 if let Some((message, lsn)) = self.last_message.clone() {
                     self.enqueue(&message, lsn, &targets);
@@ -128,7 +130,8 @@ impl Index {
         }
     }
 
-    /// Applies a committed record. What concerns a session that is over changes nothing.
+    /// Applies a committed record. What concerns a session that is over changes nothing. The topic of a retained message
+    /// is kept as it is: in bytes that hold on to nothing else.
     pub fn apply(&mut self, record: &Record, lsn: Lsn) {
         match record {
             Record::SessionBegun { session, .. } => {
@@ -140,20 +143,13 @@ impl Index {
             Record::Published { message, is_retained, targets, .. } => {
                 if *is_retained {
                     let kept = if message.payload.is_empty() { Kept::Removed } else { Kept::At(lsn) };
-                    self.retained.insert(message.topic.detached(), kept);
+                    self.retained.insert(message.topic.clone(), kept);
                 }
                 self.enqueue(message, lsn, targets);
                 self.last_message = Some((message.clone(), lsn));
             }
-            Record::Done { session, position } => self.finish(*session, *position),
-            Record::Received { session, position } => {
-                let destaging_below = self.destaging_below.value();
-                if let Some(line) = self.lines.get_mut(session) {
-                    self.noted += u64::from(*position < line.below());
-                    line.receive(*position, destaging_below);
-                    self.dirty.insert(*session);
-                }
-            }
+            Record::Done { session, position, count } => self.finish(*session, run(*position, *count)),
+            Record::Received { session, position, count } => self.receive(*session, run(*position, *count)),
             Record::SessionOwned { .. }
             | Record::SessionAttached { .. }
             | Record::SessionParked { .. }
@@ -276,12 +272,24 @@ impl Index {
         }
     }
 
-    fn finish(&mut self, session: SessionKey, position: u64) {
+    fn finish(&mut self, session: SessionKey, positions: Range<u64>) {
         let destaging_below = self.destaging_below.value();
         let Some(line) = self.lines.get_mut(&session) else { return };
-        self.noted += u64::from(position < line.below());
-        if let Some(deadline) = line.finish(position, destaging_below) {
-            self.deadlines.remove(&(deadline, session, position));
+        for position in positions {
+            self.noted += u64::from(position < line.below());
+            if let Some(deadline) = line.finish(position, destaging_below) {
+                self.deadlines.remove(&(deadline, session, position));
+            }
+        }
+        self.dirty.insert(session);
+    }
+
+    fn receive(&mut self, session: SessionKey, positions: Range<u64>) {
+        let destaging_below = self.destaging_below.value();
+        let Some(line) = self.lines.get_mut(&session) else { return };
+        for position in positions {
+            self.noted += u64::from(position < line.below());
+            line.receive(position, destaging_below);
         }
         self.dirty.insert(session);
     }
@@ -298,5 +306,20 @@ impl Index {
         } else if line.is_cold {
             self.ended.push((session, line.stored_head()));
         }
+    }
+}
+
+fn run(from: u64, count: u16) -> Range<u64> {
+    from..from.saturating_add(count.into())
+}
+
+/// A retained message as read from the log would hold on to the bytes around it.
+fn owning(record: Record) -> Record {
+    match record {
+        Record::Published { message, inbound, is_retained: true, targets } => {
+            let message = Arc::new(message.detached(&message.topic.detached()));
+            Record::Published { message, inbound, is_retained: true, targets }
+        }
+        other => other,
     }
 }

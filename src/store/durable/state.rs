@@ -99,8 +99,10 @@ pub fn changes(record: &Record, mut put: impl FnMut(Vec<u8>, Option<Vec<u8>>)) {
         Record::InboundOpen { session, id } | Record::Published { inbound: Some((session, id)), .. } => {
             put(key(*session, letter::INBOUND, &id.value().to_be_bytes()), Some(Vec::new()));
         }
-        Record::InboundReleased { session, id } => {
-            put(key(*session, letter::INBOUND, &id.value().to_be_bytes()), None);
+        Record::InboundReleased { session, id, count } => {
+            for id in (id.value()..=u16::MAX).take((*count).into()) {
+                put(key(*session, letter::INBOUND, &id.to_be_bytes()), None);
+            }
         }
         Record::SessionEnded { .. }
         | Record::Published { inbound: None, .. }

@@ -1,7 +1,7 @@
 //! Reading parts of records back. They passed a checksum, so that whatever is wrong is another version's.
 use super::UnknownForm;
 use crate::packet::{RetainHandling, SubscriptionOptions, Will};
-use crate::store::{POSITIONS_MAX, Target};
+use crate::store::{POSITIONS_MAX, Target, Targets};
 use crate::types::{
     ClientId, Identity, Message, Now, PacketId, PublishProperties, QoS, SessionKey, Stamp, Text, TopicFilter, TopicName,
 };
@@ -171,7 +171,7 @@ impl Fields {
     }
 
     /// See [`super::targets`].
-    pub fn targets(&mut self) -> Result<Vec<Target>, UnknownForm> {
+    pub fn targets(&mut self) -> Result<Targets, UnknownForm> {
         let count = self.number()?;
         (0..count)
             .map(|_| {
@@ -179,6 +179,11 @@ impl Fields {
                 self.target(session, position)
             })
             .collect()
+    }
+
+    /// How many neighbours a record is about.
+    pub fn run(&mut self) -> Result<u16, UnknownForm> {
+        u16::try_from(self.number()?).ok().filter(|count| *count > 0).ok_or(UnknownForm)
     }
 
     fn ids(&mut self) -> Result<Arc<[u32]>, UnknownForm> {

@@ -8,7 +8,7 @@ pub mod put;
 pub use fields::Fields;
 
 use crate::store::log::Group;
-use crate::store::{Record, Target};
+use crate::store::{Record, Target, Targets};
 use crate::types::{Message, PacketId, SessionKey};
 use bytes::Bytes;
 use put::{blob, count, head, number, option, time};
@@ -35,6 +35,9 @@ mod tag {
     pub const SCAN_AT: u8 = 13;
     pub const SCAN_OVER: u8 = 14;
     pub const SESSION_OWNED: u8 = 15;
+    pub const DONE_RUN: u8 = 16;
+    pub const RECEIVED_RUN: u8 = 17;
+    pub const INBOUND_RELEASED_RUN: u8 = 18;
 }
 
 /// Targets that stand in one record with their message.
@@ -44,7 +47,7 @@ const TARGETS_BESIDE: usize = 8;
 pub enum Entry {
     Record(Record),
     /// Further targets of the message before.
-    MoreTargets(Vec<Target>),
+    MoreTargets(Targets),
 }
 
 /// Adds a record to a group, as one record of the log or several. Answers with the number of the first.
@@ -135,22 +138,32 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
             head(out, tag::SCAN_OVER, *session);
             blob(out, filter.as_text().as_bytes());
         }
-        Record::Done { session, position } => {
-            head(out, tag::DONE, *session);
+        Record::Done { session, position, count } => {
+            run_head(out, [tag::DONE, tag::DONE_RUN], *session, *count);
             number(out, *position);
         }
-        Record::Received { session, position } => {
-            head(out, tag::RECEIVED, *session);
+        Record::Received { session, position, count } => {
+            run_head(out, [tag::RECEIVED, tag::RECEIVED_RUN], *session, *count);
             number(out, *position);
         }
-        Record::InboundReleased { session, id } => {
-            head(out, tag::INBOUND_RELEASED, *session);
+        Record::InboundReleased { session, id, count } => {
+            run_head(out, [tag::INBOUND_RELEASED, tag::INBOUND_RELEASED_RUN], *session, *count);
             out.extend_from_slice(&id.value().to_le_bytes());
         }
         Record::InboundOpen { session, id } => {
             head(out, tag::INBOUND_OPEN, *session);
             out.extend_from_slice(&id.value().to_le_bytes());
         }
+    }
+}
+
+/// One alone does without its number.
+fn run_head(out: &mut Vec<u8>, [alone, run]: [u8; 2], session: SessionKey, many: u16) {
+    if many == 1 {
+        head(out, alone, session);
+    } else {
+        head(out, run, session);
+        count(out, many.into());
     }
 }
 
@@ -197,9 +210,21 @@ pub fn decode(bytes: &[u8]) -> Result<Entry, UnknownForm> {
             after: fields.option(|fields| Ok(fields.topic()?.detached()))?,
         },
         tag::SCAN_OVER => Record::ScanOver { session, filter: fields.filter()? },
-        tag::DONE => Record::Done { session, position: fields.position()? },
-        tag::RECEIVED => Record::Received { session, position: fields.position()? },
-        tag::INBOUND_RELEASED => Record::InboundReleased { session, id: fields.packet_id()? },
+        tag::DONE => Record::done(session, fields.position()?),
+        tag::RECEIVED => Record::received(session, fields.position()?),
+        tag::INBOUND_RELEASED => Record::inbound_released(session, fields.packet_id()?),
+        tag::DONE_RUN => {
+            let (count, position) = (fields.run()?, fields.position()?);
+            Record::Done { session, position, count }
+        }
+        tag::RECEIVED_RUN => {
+            let (count, position) = (fields.run()?, fields.position()?);
+            Record::Received { session, position, count }
+        }
+        tag::INBOUND_RELEASED_RUN => {
+            let (count, id) = (fields.run()?, fields.packet_id()?);
+            Record::InboundReleased { session, id, count }
+        }
         tag::INBOUND_OPEN => Record::InboundOpen { session, id: fields.packet_id()? },
         _ => return Err(UnknownForm),
     };
