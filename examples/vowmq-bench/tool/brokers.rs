@@ -1,6 +1,7 @@
 //! The brokers under measurement, each a process of its own with settings that are as fair as they come.
 use super::probe::Usage;
 use super::problem::{Problem, Tried, Trying};
+use super::secure::Secure;
 use socket2::{Domain, Socket, Type};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -70,13 +71,14 @@ impl Kind {
     }
 
     /// The arguments to start it with, its conf file written to `directory`.
-    fn arguments(self, directory: &Path, address: SocketAddr) -> Tried<Vec<String>> {
+    fn arguments(self, directory: &Path, address: SocketAddr, secure: Option<&Secure>) -> Tried<Vec<String>> {
         let port = address.port();
         let data = directory.join("data");
         fs::create_dir_all(&data)?;
         let conf = directory.join("broker.conf");
         let path = |path: &Path| path.display().to_string();
-        fs::write(&conf, self.settings(&path(&data), port))?;
+        let more = secure.map_or_else(String::new, |secure| self.tls_settings(secure));
+        fs::write(&conf, self.settings(&path(&data), port) + &more)?;
         let toml = directory.join("broker.toml");
         fs::copy(&conf, &toml)?;
         Ok(match self {
@@ -108,6 +110,24 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// Whether it can be asked to listen with TLS as well.
+    pub const fn has_tls_settings(self) -> bool {
+        matches!(self, Self::Vowmq | Self::Mosquitto)
+    }
+
+    /// A further listener.
+    fn tls_settings(self, secure: &Secure) -> String {
+        let text = match self {
+            Self::Vowmq => include_str!("../brokers/vowmq-tls.toml"),
+            Self::Mosquitto => include_str!("../brokers/mosquitto-tls.conf"),
+            Self::Rumqttd | Self::Rmqttd | Self::Nats | Self::Relay => "",
+        };
+        text.replace("{certs}", &secure.certificates().display().to_string())
+            .replace("{tls_port}", &secure.address.port().to_string())
+    }
+}
+
 fn found(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let places = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/bin")]);
@@ -117,9 +137,20 @@ fn found(name: &str) -> Option<PathBuf> {
 impl Broker {
     /// Starts one with empty data below `parent`, on the processors of `cpus`.
     pub fn start(kind: Kind, program: &Path, cpus: Option<&str>, parent: &Path) -> Tried<Self> {
+        Self::start_with(kind, program, cpus, parent, None)
+    }
+
+    /// The same, with a listener for TLS beside the other.
+    pub fn start_with(
+        kind: Kind,
+        program: &Path,
+        cpus: Option<&str>,
+        parent: &Path,
+        secure: Option<&Secure>,
+    ) -> Tried<Self> {
         let mut attempt = 1;
         loop {
-            match Self::try_start(kind, program, cpus, parent) {
+            match Self::try_start(kind, program, cpus, parent, secure) {
                 // A port that was free may have been taken since.
                 Err(_) if attempt < ATTEMPTS_MAX => attempt += 1,
                 result => return result,
@@ -127,10 +158,16 @@ impl Broker {
         }
     }
 
-    fn try_start(kind: Kind, program: &Path, cpus: Option<&str>, parent: &Path) -> Tried<Self> {
+    fn try_start(
+        kind: Kind,
+        program: &Path,
+        cpus: Option<&str>,
+        parent: &Path,
+        secure: Option<&Secure>,
+    ) -> Tried<Self> {
         let directory = tempfile::Builder::new().prefix("bench-").tempdir_in(parent)?;
         let address = free_address()?;
-        let arguments = kind.arguments(directory.path(), address)?;
+        let arguments = kind.arguments(directory.path(), address, secure)?;
         let log = File::create(directory.path().join("log"))?;
         let mut command = match cpus {
             Some(cpus) => {
@@ -184,7 +221,7 @@ fn answers(address: SocketAddr) -> bool {
 
 /// An address that nobody has and that this process has not given away before: two brokers that start at the same time
 /// must not be given the same.
-fn free_address() -> Tried<SocketAddr> {
+pub fn free_address() -> Tried<SocketAddr> {
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
         // Bound, and never listening: nobody can connect to it by mistake.

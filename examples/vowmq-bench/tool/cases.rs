@@ -33,6 +33,7 @@ pub struct Figure {
 const RATE: Figure = Figure { name: "", unit: "messages/s", is_gain: true };
 const P50: Figure = Figure { name: "", unit: "us at p50", is_gain: false };
 const P99: Figure = Figure { name: "", unit: "us at p99", is_gain: false };
+const BOTH: &[Figure] = &[Figure { name: "p50", ..P50 }, Figure { name: "p99", ..P99 }];
 pub const IDLE: &[Figure] = &[
     Figure { name: "rate", unit: "connects/s", is_gain: true },
     Figure { name: "memory", unit: "B/connection", is_gain: false },
@@ -125,7 +126,11 @@ fn durable() -> Vec<Case> {
 fn times() -> Vec<Case> {
     let one = |qos| Plan { window: 1, ahead: 1, spins: true, ..Plan::new(Shape::P2p, 1, 1, qos) };
     let timed = |name, what, plan, age| {
-        let figures: &[Figure] = if age == Age::P50 { &[P50] } else { &[P99] };
+        let figures: &[Figure] = match age {
+            Age::P50 => &[P50],
+            Age::P99 => &[P99],
+            Age::Both => BOTH,
+        };
         Case { work: Work::Load(Loaded { plan, age: Some(age) }), figures, ..rate(name, what, one(Q0)) }
     };
     let paced = Plan { rate: Some(5000.0), ..Plan::new(Shape::P2p, 50, 50, Q1) };
@@ -133,7 +138,8 @@ fn times() -> Vec<Case> {
     vec![
         Case { is_quick: true, ..timed("round-trip-qos0", "one message at a time, QoS 0", one(Q0), Age::P50) },
         timed("round-trip-qos1", "one message at a time, QoS 1", one(Q1), Age::P50),
-        Case { is_quick: true, ..timed("paced-5000", what, paced, Age::P99) },
+        Case { is_quick: true, ..timed("paced-5000", what, paced.clone(), Age::P99) },
+        timed("paced-durable", "the same to durable sessions", Plan { durable: true, ..paced }, Age::Both),
     ]
 }
 
@@ -142,10 +148,12 @@ fn other(name: &'static str, what: &'static str, work: Work, figures: &'static [
 }
 
 fn crowds() -> Vec<Case> {
+    let idle = |connections, tls| Work::Idle(Idle { connections, tls });
     let subscriptions = |count| Work::Subscriptions(Subscriptions { count, clients: 20 });
     vec![
         other("start", "to the first connection, memory then, size of the program", Work::Start(Start), START),
-        other("idle", "10,000 connections that do nothing", Work::Idle(Idle { connections: 10_000 }), IDLE),
+        other("idle", "10,000 connections with a subscription that do nothing", idle(10_000, false), IDLE),
+        other("idle-tls", "2,000 of them with TLS", idle(2_000, true), IDLE),
         other("churn", "clients that connect, are welcomed and go", Work::Churn(Churn { at_once: 64 }), CHURN),
         other("subscriptions-100k", "one in ten with wildcards", subscriptions(100_000), SUBSCRIPTIONS),
         other("subscriptions-1m", "one in ten with wildcards", subscriptions(1_000_000), SUBSCRIPTIONS),

@@ -1,7 +1,8 @@
 //! Many connections: how fast they are made, what memory each takes, how fast clients may come and go.
-use super::link::Hello;
+use super::link::{self, Hello};
 use super::problem::{Problem, Tried, Trying};
-use super::wire::CONNACK;
+use super::secure::Secure;
+use super::wire::{CONNACK, SUBACK};
 use super::work::{Outcome, Scene};
 use bytes::BytesMut;
 use mio::net::TcpStream;
@@ -13,12 +14,16 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 use vowmq::codec;
 use vowmq::packet::Version;
+use vowmq::types::QoS;
 
 /// Connections that stay and do nothing.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Idle {
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub connections: u32,
+    /// With TLS
+    #[arg(long)]
+    pub tls: bool,
 }
 
 /// Clients that come and go.
@@ -37,18 +42,59 @@ const SOURCES: u32 = 16;
 const DISCONNECT: [u8; 2] = [0xe0, 0];
 
 impl Idle {
-    /// Connects per second, and bytes for one that is idle.
+    /// Connects per second, and bytes for one that has subscribed and is idle.
     pub fn play(&self, scene: &Scene<'_>) -> Tried<Outcome> {
         raise_file_limit()?;
+        if self.tls {
+            return self.play_with_tls(scene);
+        }
         let broker = scene.fresh()?;
         let before = broker.usage().resident_mib();
         let mut crowd = Crowd::new(broker.address, scene)?;
         let begun = Instant::now();
         crowd.connect(self.connections, AT_ONCE, |_, _| true)?;
         let seconds = begun.elapsed().as_secs_f64();
+        crowd.subscribe()?;
         let bytes = (broker.usage().resident_mib() - before) * f64::from(1 << 20);
         let count = f64::from(self.connections);
         Ok(Outcome::plain(vec![count / seconds, bytes / count]))
+    }
+}
+
+impl Idle {
+    fn play_with_tls(&self, scene: &Scene<'_>) -> Tried<Outcome> {
+        let secure = Secure::new()?;
+        let broker = scene.fresh_with(&secure)?;
+        // One to learn what the first costs.
+        let hello = |name: String| Hello { name, version: scene.version(), resumes: false, durable: false };
+        let mut clients = vec![secure.connect(&hello(format!("{}-first", scene.tag)))?];
+        let before = broker.usage().resident_mib();
+        let begun = Instant::now();
+        for number in 0..self.connections {
+            clients.push(secure.connect(&hello(format!("{}-{number}", scene.tag)))?);
+        }
+        let seconds = begun.elapsed().as_secs_f64();
+        for (number, client) in clients.iter_mut().enumerate().skip(1) {
+            is_granted(&client.ask(&subscribe(&scene.tag, number, scene.version()))?)?;
+        }
+        let bytes = (broker.usage().resident_mib() - before) * f64::from(1 << 20);
+        let count = f64::from(self.connections);
+        Ok(Outcome::plain(vec![count / seconds, bytes / count]))
+    }
+}
+
+/// A SUBSCRIBE to a topic of its own.
+fn subscribe(tag: &str, number: usize, version: Version) -> BytesMut {
+    let packet = link::subscribe(&[format!("bench/{tag}/{number}")], QoS::AtLeastOnce);
+    let mut bytes = BytesMut::new();
+    codec::encode(&packet, version, &mut bytes).expect("packets of ours are legal");
+    bytes
+}
+
+fn is_granted(answer: &[u8]) -> Tried<()> {
+    match answer {
+        [SUBACK, .., code] if *code <= 2 => Ok(()),
+        _ => Err(Problem::new(format!("instead of SUBACK comes {answer:02x?}"))),
     }
 }
 
@@ -118,6 +164,28 @@ impl Crowd {
             }
         }
         Ok(self.welcomed)
+    }
+
+    /// Subscribes each to a topic of its own.
+    fn subscribe(&mut self) -> Tried<()> {
+        for (number, stream) in self.sockets.iter_mut().enumerate() {
+            let Some(stream) = stream else { continue };
+            stream.write_all(&subscribe(&self.tag, number, self.version))?;
+        }
+        for stream in self.sockets.iter_mut().flatten() {
+            let mut answer = [0; 256];
+            let deadline = Instant::now() + PATIENCE;
+            let read = loop {
+                match stream.read(&mut answer) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < deadline => {
+                        std::thread::yield_now();
+                    }
+                    result => break result.trying(|| "waiting for SUBACK".to_owned())?,
+                }
+            };
+            is_granted(answer.get(..read).unwrap_or_default())?;
+        }
+        Ok(())
     }
 
     fn begin(&mut self) -> Tried<()> {

@@ -8,8 +8,13 @@ use std::time::Instant;
 const BYTES: usize = 4096;
 const TIMES: usize = 200;
 
-/// A line for the report: the time of one synced write into a file that is there already.
-pub fn line(directory: &Path) -> Tried<String> {
+/// A line for the report.
+pub fn line(sync_us: f64) -> String {
+    format!("A bare write of {BYTES} bytes with `fdatasync` takes {sync_us:.0} us (median of {TIMES}).\n\n")
+}
+
+/// Microseconds of one synced write into a file that is there already.
+pub fn sync_us(directory: &Path) -> Tried<f64> {
     let mut file = tempfile::tempfile_in(directory).trying(|| format!("a file in {}", directory.display()))?;
     file.write_all(&vec![0; BYTES * TIMES])?;
     file.sync_all()?;
@@ -21,5 +26,5 @@ pub fn line(directory: &Path) -> Tried<String> {
         file.sync_data()?;
         times.push(begun.elapsed().as_secs_f64() * 1e6);
     }
-    Ok(format!("A bare write of {BYTES} bytes with `fdatasync` takes {:.0} us (median of {TIMES}).\n\n", median(times)))
+    Ok(median(times))
 }

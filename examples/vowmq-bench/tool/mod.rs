@@ -26,6 +26,7 @@ mod report;
 mod retained;
 mod run;
 mod scenario;
+mod secure;
 mod stamp;
 mod start;
 mod subscriber;

@@ -22,8 +22,9 @@ pub fn comparison(
     runs: &Runs,
 ) -> Tried<bool> {
     let mut text = machine::header();
-    text += &disk::line(directory)?;
-    text += &figures(cases, columns, runs)?;
+    let sync_us = disk::sync_us(directory)?;
+    text += &disk::line(sync_us);
+    text += &figures(cases, columns, runs, sync_us)?;
     text += &details(cases, columns, runs);
     let faults = faults(runs);
     text += &faults;
@@ -56,7 +57,7 @@ pub fn middle(case: &Case, figure: &Figure, column: &Column, runs: &Runs) -> Opt
 }
 
 /// The main table: a row for each case, a column for each broker, ratios and targets behind.
-fn figures(cases: &[Case], columns: &[Column], runs: &Runs) -> Tried<String> {
+fn figures(cases: &[Case], columns: &[Column], runs: &Runs, sync_us: f64) -> Tried<String> {
     let targets = Targets::read()?;
     let mut headings = vec!["case".to_owned(), "unit".to_owned()];
     headings.extend(columns.iter().map(|column| column.name.clone()));
@@ -78,7 +79,7 @@ fn figures(cases: &[Case], columns: &[Column], runs: &Runs) -> Tried<String> {
         row.extend(columns.iter().map(|column| value(column).map_or_else(dash, number)));
         row.extend([to_mosquitto, to_relay].map(|ratio| ratio.map_or_else(dash, |ratio| format!("{ratio:.2}"))));
         let relay = of(Kind::Relay);
-        let reached = Reached { ours, to_mosquitto, to_relay, relay, others: &others };
+        let reached = Reached { ours, to_mosquitto, to_relay, relay, sync_us, others: &others };
         let verdict = targets.judge(&case.row(figure), &reached);
         row.extend(verdict.as_ref().map_or_else(|| [dash(), dash()], Verdict::cells));
         table.row(row);

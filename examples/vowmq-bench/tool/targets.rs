@@ -20,6 +20,8 @@ struct Target {
     to_relay: Option<f64>,
     /// How much more than the relay's the figure may be, in its unit.
     over_relay: Option<f64>,
+    /// How many bare synced writes long a time may be.
+    syncs: Option<f64>,
     /// How much of what another case reaches.
     to_case: Option<(String, f64)>,
 }
@@ -31,6 +33,8 @@ pub struct Reached<'r> {
     pub to_relay: Option<f64>,
     /// What the relay reached.
     pub relay: Option<f64>,
+    /// What a bare synced write takes, microseconds.
+    pub sync_us: f64,
     /// What we reached in the case of this name.
     pub others: &'r dyn Fn(&str) -> Option<f64>,
 }
@@ -58,6 +62,10 @@ impl Targets {
         if let Some(more) = target.over_relay {
             let over = reached.ours.zip(reached.relay).map(|(ours, relay)| ours - relay);
             rows.push((Some(more), over, "above the relay at most ".to_owned(), -1.0));
+        }
+        if let Some(syncs) = target.syncs {
+            let took = reached.ours.map(|ours| ours / reached.sync_us);
+            rows.push((Some(syncs), took, "times a synced write at most ".to_owned(), -1.0));
         }
         if let Some((other, part)) = &target.to_case {
             let ratio = reached.ours.zip((reached.others)(other)).map(|(ours, other)| ours / other);
@@ -96,7 +104,14 @@ mod tests {
     fn judged(target: &str, ours: f64, to_mosquitto: Option<f64>) -> [String; 2] {
         let targets: Targets = toml::from_str(&format!("[a]\n{target}")).expect("a table of targets");
         let others = |case: &str| (case == "b").then_some(8.0);
-        let reached = Reached { ours: Some(ours), to_mosquitto, to_relay: None, relay: Some(3.0), others: &others };
+        let reached = Reached {
+            ours: Some(ours),
+            to_mosquitto,
+            to_relay: None,
+            relay: Some(3.0),
+            sync_us: 100.0,
+            others: &others,
+        };
         targets.judge("a", &reached).expect("there is a target").cells()
     }
 

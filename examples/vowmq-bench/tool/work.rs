@@ -8,6 +8,7 @@ use super::plan::{Plan, Shape};
 use super::problem::Tried;
 use super::retained::Retained;
 use super::run::{Found, Length, run};
+use super::secure::Secure;
 use super::start::Start;
 use super::subscriptions::Subscriptions;
 use serde::Serialize;
@@ -39,6 +40,7 @@ pub struct Loaded {
 pub enum Age {
     P50,
     P99,
+    Both,
 }
 
 /// Where a case is played.
@@ -83,6 +85,11 @@ impl Scene<'_> {
         Broker::start(self.broker.kind, self.program, self.cpus, self.directory)
     }
 
+    /// The same, and it listens with TLS as well.
+    pub fn fresh_with(&self, secure: &Secure) -> Tried<Broker> {
+        Broker::start_with(self.broker.kind, self.program, self.cpus, self.directory, Some(secure))
+    }
+
     pub fn version(&self) -> Version {
         self.broker.kind.version()
     }
@@ -98,6 +105,7 @@ impl Work {
                 !plan.durable && (plan.shape == Shape::P2p || plan.qos != QoS::ExactlyOnce)
             }
             Self::Load(Loaded { plan, .. }) => !plan.durable || keeps_sessions,
+            Self::Idle(Idle { tls: true, .. }) => kind.has_tls_settings(),
             Self::Start(_) | Self::Idle(_) | Self::Churn(_) | Self::Subscriptions(_) | Self::Retained(_) => {
                 kind != Kind::Relay
             }
@@ -127,12 +135,13 @@ impl Loaded {
         plan.open_publishers(&mut engine, address, &scene.tag)?;
         let length = Length::For { warm: scene.measured / 3, measured: scene.measured };
         let found = run(&mut engine, &plan, length, scene.clock, &scene.broker.usage())?;
-        let value = match self.age {
-            None => found.rate,
-            Some(Age::P50) => found.p50_us,
-            Some(Age::P99) => found.p99_us,
+        let values = match self.age {
+            None => vec![found.rate],
+            Some(Age::P50) => vec![found.p50_us],
+            Some(Age::P99) => vec![found.p99_us],
+            Some(Age::Both) => vec![found.p50_us, found.p99_us],
         };
         let (faults, is_sound) = (found.faults, found.is_sound);
-        Ok(Outcome { values: vec![value], found: Some(found), faults, is_sound })
+        Ok(Outcome { values, found: Some(found), faults, is_sound })
     }
 }
