@@ -7,12 +7,12 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use utoipa::ToSchema;
 
 /// Microseconds after which what waits for the disk counts as stuck.
 const STUCK_US: u64 = 10_000_000;
 
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct Health {
     /// `ok`, or what is not.
     pub status: String,
@@ -36,16 +36,16 @@ pub(super) fn hindrances(desk: Option<&Desk>) -> Vec<&'static str> {
 }
 
 /// Answers as long as the process does.
-#[utoipa::path(get, path = "/healthz", tag = "health", security(()), responses((status = 200, body = Health)))]
+#[cfg_attr(test, utoipa::path(get, path = "/healthz", tag = "health", security(()), responses((status = 200, body = Health))))]
 pub(super) async fn healthz() -> Json<Health> {
     Json(Health { status: "ok".to_owned(), reasons: Vec::new() })
 }
 
 /// Whether clients can be served: the data is read, commits go through, the disk has room, nobody drains it.
-#[utoipa::path(get, path = "/readyz", tag = "health", security(()), responses(
+#[cfg_attr(test, utoipa::path(get, path = "/readyz", tag = "health", security(()), responses(
     (status = 200, description = "ready", body = Health),
     (status = 503, description = "not ready; `reasons` says why: recovering, stopping, draining, disk_full, memory_full, not_committing", body = Health),
-))]
+)))]
 pub(super) async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     let reasons: Vec<_> = hindrances(shared.desk.get()).into_iter().map(str::to_owned).collect();
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

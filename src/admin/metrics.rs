@@ -41,7 +41,7 @@ struct Scrape {
 }
 
 /// Metrics for Prometheus and its kin.
-#[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, description = "OpenMetrics text", content_type = "application/openmetrics-text", body = String)))]
+#[cfg_attr(test, utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, description = "OpenMetrics text", content_type = "application/openmetrics-text", body = String))))]
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>, Ready(desk): Ready) -> Result<Response, Problem> {
     let is_ready = hindrances(shared.desk.get()).is_empty();
     // It looks at every session and at the disk, so that it does not belong on a thread that serves connections.

@@ -17,7 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// A backup of this moment as JSON lines; whole only if the last line is an `end`
-#[utoipa::path(get, path = "/api/v1/backup", tag = "operations", responses((status = 200, description = "JSON lines", content_type = "application/jsonl", body = String), (status = 404, description = "nothing is kept: persistence is off", body = Problem), (status = 503, body = Problem)))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/backup", tag = "operations", responses((status = 200, description = "JSON lines", content_type = "application/jsonl", body = String), (status = 404, description = "nothing is kept: persistence is off", body = Problem), (status = 503, body = Problem))))]
 pub(super) async fn backup(State(shared): State<Arc<Shared>>, Ready(desk): Ready) -> Result<Response, Problem> {
     let place = shared.streams.clone().try_acquire_owned();
     let place = place.map_err(|_| Problem::unavailable("too many streams are open; try again later"))?;

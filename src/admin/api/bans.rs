@@ -5,12 +5,12 @@ use crate::types::Text;
 use axum::Json;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
-use utoipa::{IntoParams, ToSchema};
 
 /// A week: a ban without an end would be forgotten.
 const SECONDS_MAX: u32 = 604_800;
 
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct BanView {
     /// An address; IPv6 addresses stand for their /64.
     pub address: String,
@@ -33,7 +33,8 @@ impl From<Ban> for BanView {
 }
 
 /// Whom to keep out.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct BanRequest {
     address: String,
     /// Only this user from there.
@@ -42,8 +43,9 @@ pub(super) struct BanRequest {
     seconds: u32,
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 pub(super) struct Whom {
     /// An address.
     address: String,
@@ -52,13 +54,13 @@ pub(super) struct Whom {
 }
 
 /// Who is kept out now, the longest first
-#[utoipa::path(get, path = "/api/v1/bans", tag = "operations", responses((status = 200, body = Vec<BanView>)))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/bans", tag = "operations", responses((status = 200, body = Vec<BanView>))))]
 pub(super) async fn list_bans(Ready(desk): Ready) -> Json<Vec<BanView>> {
     Json(desk.broker.abuse.bans(desk.clock.now()).into_iter().map(BanView::from).collect())
 }
 
 /// Keeps an address, or one user from there, out; who is connected stays
-#[utoipa::path(post, path = "/api/v1/bans", tag = "operations", request_body = BanRequest, responses((status = 200, body = Vec<BanView>), (status = 400, body = Problem), (status = 409, body = Problem)))]
+#[cfg_attr(test, utoipa::path(post, path = "/api/v1/bans", tag = "operations", request_body = BanRequest, responses((status = 200, body = Vec<BanView>), (status = 400, body = Problem), (status = 409, body = Problem))))]
 pub(super) async fn ban(Ready(desk): Ready, Input(asked): Input<BanRequest>) -> Result<Json<Vec<BanView>>, Problem> {
     let offender = offender(&asked.address, asked.user.as_deref())?;
     let (Offender::Address(address) | Offender::Login(address, _)) = &offender;
@@ -76,7 +78,7 @@ pub(super) async fn ban(Ready(desk): Ready, Input(asked): Input<BanRequest>) -> 
 }
 
 /// Lets somebody in again, with nothing on record
-#[utoipa::path(delete, path = "/api/v1/bans", tag = "operations", params(Whom), responses((status = 200, body = Vec<BanView>), (status = 400, body = Problem), (status = 404, body = Problem)))]
+#[cfg_attr(test, utoipa::path(delete, path = "/api/v1/bans", tag = "operations", params(Whom), responses((status = 200, body = Vec<BanView>), (status = 400, body = Problem), (status = 404, body = Problem))))]
 pub(super) async fn unban(Ready(desk): Ready, Asked(asked): Asked<Whom>) -> Result<Json<Vec<BanView>>, Problem> {
     let offender = offender(&asked.address, asked.user.as_deref())?;
     if !desk.broker.abuse.lift(&offender, desk.clock.now()) {

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
-use utoipa::ToSchema;
 
 /// Steps in a second.
 const STEPS_PER_S: usize = 10;
@@ -24,7 +23,8 @@ const GRACE_MS_MAX: u64 = 3_600_000;
 pub(in crate::admin) struct Drains(Mutex<Option<JoinHandle<()>>>);
 
 /// How to drain. Everything may be left out.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(default)]
 pub(super) struct DrainRequest {
     /// Another broker, as MQTT 5.0 clients are told it, e.g. `other.example.com:1883`.
@@ -37,7 +37,8 @@ pub(super) struct DrainRequest {
     grace_ms: Option<u64>,
 }
 
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct DrainState {
     pub draining: bool,
     /// Clients that are still connected.
@@ -47,13 +48,13 @@ pub(super) struct DrainState {
 }
 
 /// Whether the broker is being drained
-#[utoipa::path(get, path = "/api/v1/drain", tag = "operations", responses((status = 200, body = DrainState)))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/drain", tag = "operations", responses((status = 200, body = DrainState))))]
 pub(super) async fn show_drain(Ready(desk): Ready) -> Json<DrainState> {
     Json(state(&desk))
 }
 
 /// Refuses new clients with 0x9C or 0x9D, and sends those that are there away, each once its exchanges are done
-#[utoipa::path(post, path = "/api/v1/drain", tag = "operations", request_body = DrainRequest, responses((status = 200, body = DrainState), (status = 400, body = Problem)))]
+#[cfg_attr(test, utoipa::path(post, path = "/api/v1/drain", tag = "operations", request_body = DrainRequest, responses((status = 200, body = DrainState), (status = 400, body = Problem))))]
 pub(super) async fn begin_drain(
     State(shared): State<Arc<Shared>>,
     Ready(desk): Ready,
@@ -75,7 +76,7 @@ pub(super) async fn begin_drain(
 }
 
 /// Lets clients in again
-#[utoipa::path(delete, path = "/api/v1/drain", tag = "operations", responses((status = 200, body = DrainState)))]
+#[cfg_attr(test, utoipa::path(delete, path = "/api/v1/drain", tag = "operations", responses((status = 200, body = DrainState))))]
 pub(super) async fn end_drain(State(shared): State<Arc<Shared>>, Ready(desk): Ready) -> Json<DrainState> {
     shared.draining.replace(None);
     desk.broker.draining.end();

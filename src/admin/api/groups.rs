@@ -6,10 +6,10 @@ use crate::broker;
 use crate::types::{TopicFilter, TopicName};
 use axum::Json;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 pub(super) struct Asks {
     cursor: Option<String>,
     /// From 1 to 1000; 100 if left out.
@@ -17,7 +17,8 @@ pub(super) struct Asks {
 }
 
 /// A shared subscription and its members.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct Group {
     /// `$share/name/filter`.
     pub filter: String,
@@ -25,7 +26,8 @@ pub(super) struct Group {
 }
 
 /// Who gets messages, and how.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct Receiver {
     pub client_id: String,
     pub connected: bool,
@@ -51,7 +53,7 @@ impl From<broker::Receiver> for Receiver {
 }
 
 /// Shared subscriptions with their members
-#[utoipa::path(get, path = "/api/v1/groups", tag = "sessions", params(Asks), responses((status = 200, body = Page<Group>), (status = 400, body = Problem)))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/groups", tag = "sessions", params(Asks), responses((status = 200, body = Page<Group>), (status = 400, body = Problem))))]
 pub(super) async fn list_groups(Ready(desk): Ready, Asked(asks): Asked<Asks>) -> Result<Json<Page<Group>>, Problem> {
     let limit = limit(asks.limit)?;
     let after: Option<String> = place(asks.cursor.as_deref())?;
@@ -66,15 +68,16 @@ pub(super) async fn list_groups(Ready(desk): Ready, Asked(asks): Asked<Asks>) ->
     Ok(Json(Page { items: items.collect(), next }))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 pub(super) struct Topic {
     /// A Topic Name.
     topic: String,
 }
 
 /// Who would get a message on a topic now
-#[utoipa::path(get, path = "/api/v1/receivers", tag = "messages", params(Topic), responses((status = 200, body = Vec<Receiver>), (status = 400, body = Problem)))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/receivers", tag = "messages", params(Topic), responses((status = 200, body = Vec<Receiver>), (status = 400, body = Problem))))]
 pub(super) async fn list_receivers(
     Ready(desk): Ready,
     Asked(asks): Asked<Topic>,

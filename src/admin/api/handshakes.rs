@@ -11,15 +11,15 @@ use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::sync::Arc;
 use tokio::task::JoinSet;
-use utoipa::{IntoParams, ToSchema};
 
 /// Sessions asked for one page. Each answers between two turns of its own.
 const SESSIONS_MAX: usize = 1000;
 /// Exchanges taken of one session: its oldest.
 const EXCHANGES_MAX: usize = 100;
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 pub(super) struct Asks {
     cursor: Option<String>,
     /// From 1 to 1000; 100 if left out.
@@ -30,7 +30,8 @@ pub(super) struct Asks {
 }
 
 /// What an exchange waits for, from whom it waits: always the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Awaited {
     Puback,
@@ -41,7 +42,8 @@ pub(super) enum Awaited {
 }
 
 /// One exchange of QoS 1 or 2 under way.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct Handshake {
     pub client_id: String,
     pub connected: bool,
@@ -60,7 +62,8 @@ pub(super) struct Handshake {
 }
 
 /// A part of the sessions, looked at.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct Handshakes {
     #[serde(flatten)]
     pub page: Page<Handshake>,
@@ -69,7 +72,7 @@ pub(super) struct Handshakes {
 }
 
 /// QoS 1 and 2 exchanges under way, the oldest first; a page looks at 1000 sessions, and gives the oldest of theirs
-#[utoipa::path(get, path = "/api/v1/handshakes", tag = "sessions", params(Asks), responses((status = 200, body = Handshakes), (status = 400, body = Problem)))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/handshakes", tag = "sessions", params(Asks), responses((status = 200, body = Handshakes), (status = 400, body = Problem))))]
 pub(super) async fn list_handshakes(Ready(desk): Ready, Asked(asks): Asked<Asks>) -> Result<Json<Handshakes>, Problem> {
     let limit = limit(asks.limit)?;
     let after: Option<String> = place(asks.cursor.as_deref())?;

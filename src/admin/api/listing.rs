@@ -4,14 +4,14 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 /// Entries of a page, unless asked for fewer or more.
 const LIMIT: usize = 100;
 const LIMIT_MAX: usize = 1000;
 
 /// A part of a list.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct Page<T> {
     pub items: Vec<T>,
     /// To be passed as `cursor` for what follows; absent at the end.

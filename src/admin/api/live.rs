@@ -14,12 +14,12 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
-use utoipa::ToSchema;
 
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// One second.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct Sample {
     pub at_ms: u64,
     pub connections: u64,
@@ -67,7 +67,7 @@ struct Counts {
 }
 
 /// One sample a second as Server-Sent Events of type `sample`, the first at once
-#[utoipa::path(get, path = "/api/v1/live", tag = "health", responses((status = 200, description = "a stream of Sample", content_type = "text/event-stream", body = Sample), (status = 503, body = Problem)))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/live", tag = "health", responses((status = 200, description = "a stream of Sample", content_type = "text/event-stream", body = Sample), (status = 503, body = Problem))))]
 pub(super) async fn live(
     State(shared): State<Arc<Shared>>,
     Ready(desk): Ready,

@@ -12,10 +12,10 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::future::poll_fn;
-use utoipa::ToSchema;
 
 /// A message to publish. Without a payload it is empty.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct Publication {
     topic: String,
     payload_text: Option<String>,
@@ -33,7 +33,8 @@ pub(super) struct Publication {
     properties: Vec<(String, String)>,
 }
 
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct Published {
     pub topic: String,
     /// False if nobody is subscribed to the topic.
@@ -41,7 +42,7 @@ pub(super) struct Published {
 }
 
 /// Publishes a message, above all access rules but for `$` topics; answered once it is durable where it has to be
-#[utoipa::path(post, path = "/api/v1/publish", tag = "operations", request_body = Publication, responses((status = 200, body = Published), (status = 400, body = Problem), (status = 507, description = "the broker does not take it: a queue or the disk is full", body = Problem)))]
+#[cfg_attr(test, utoipa::path(post, path = "/api/v1/publish", tag = "operations", request_body = Publication, responses((status = 200, body = Published), (status = 400, body = Problem), (status = 507, description = "the broker does not take it: a queue or the disk is full", body = Problem))))]
 pub(super) async fn publish(
     Ready(desk): Ready,
     Input(publication): Input<Publication>,

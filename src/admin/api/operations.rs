@@ -2,23 +2,23 @@
 use crate::admin::problem::{Input, Problem, Ready};
 use axum::Json;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct Level {
     /// error, warn, info, debug or trace; or directives such as `info,vowmq::server=debug`.
     pub level: String,
 }
 
 /// What is logged
-#[utoipa::path(get, path = "/api/v1/log-level", tag = "operations", responses((status = 200, body = Level), (status = 404, description = "the program logs by itself", body = Problem)))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/log-level", tag = "operations", responses((status = 200, body = Level), (status = 404, description = "the program logs by itself", body = Problem))))]
 pub(super) async fn show_log_level(Ready(desk): Ready) -> Result<Json<Level>, Problem> {
     let log = desk.log_level.as_ref().ok_or_else(not_ours)?;
     Ok(Json(Level { level: log.level() }))
 }
 
 /// Changes what is logged, until the next start
-#[utoipa::path(put, path = "/api/v1/log-level", tag = "operations", request_body = Level, responses((status = 200, body = Level), (status = 400, body = Problem), (status = 404, body = Problem)))]
+#[cfg_attr(test, utoipa::path(put, path = "/api/v1/log-level", tag = "operations", request_body = Level, responses((status = 200, body = Level), (status = 400, body = Problem), (status = 404, body = Problem))))]
 pub(super) async fn set_log_level(Ready(desk): Ready, Input(wanted): Input<Level>) -> Result<Json<Level>, Problem> {
     let log = desk.log_level.as_ref().ok_or_else(not_ours)?;
     log.set(&wanted.level).map_err(|why| Problem::bad(format!("level: {why}")))?;
@@ -31,7 +31,8 @@ fn not_ours() -> Problem {
 }
 
 /// What became of one thing.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct Reloaded {
     /// A setting that changed, with both values; a listener; or a kind of files.
     pub name: String,
@@ -42,7 +43,7 @@ pub(super) struct Reloaded {
 }
 
 /// Reads settings, listeners, certificates, users, rules and tokens again; what cannot be taken stays as it was
-#[utoipa::path(post, path = "/api/v1/reload", tag = "operations", responses((status = 200, body = Vec<Reloaded>)))]
+#[cfg_attr(test, utoipa::path(post, path = "/api/v1/reload", tag = "operations", responses((status = 200, body = Vec<Reloaded>))))]
 pub(super) async fn reload(Ready(desk): Ready) -> Result<Json<Vec<Reloaded>>, Problem> {
     let reload = desk.reload.clone();
     let done = tokio::task::spawn_blocking(move || reload()).await;

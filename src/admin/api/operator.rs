@@ -3,9 +3,9 @@ use crate::admin::credentials::Operator;
 use crate::config::AdminRole;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct Who {
     /// The token's name; absent without one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -15,7 +15,7 @@ pub(super) struct Who {
 }
 
 /// Whose token this is, and what it may do
-#[utoipa::path(get, path = "/api/v1/operator", tag = "operations", responses((status = 200, body = Who)))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/operator", tag = "operations", responses((status = 200, body = Who))))]
 pub(super) async fn show_operator(operator: Option<Extension<Operator>>) -> Json<Who> {
     let operator = operator.map(|Extension(operator)| operator);
     let role = match operator.as_ref().map(|operator| operator.role) {

@@ -7,10 +7,10 @@ use crate::admin::problem::{Asked, Problem, Ready};
 use crate::types::{TopicFilter, TopicName};
 use axum::Json;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 pub(super) struct Asks {
     /// A Topic Filter; `#` if left out. Topics that begin with `$` have to be asked for, as in `$SYS/#`.
     filter: Option<String>,
@@ -23,7 +23,7 @@ pub(super) struct Asks {
 }
 
 /// Retained messages by topic; a page may hold fewer than asked for, or none, and have a next one
-#[utoipa::path(get, path = "/api/v1/retained", tag = "messages", params(Asks), responses((status = 200, body = Page<MessageView>), (status = 400, body = Problem)))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/retained", tag = "messages", params(Asks), responses((status = 200, body = Page<MessageView>), (status = 400, body = Problem))))]
 pub(super) async fn list_retained(
     Ready(desk): Ready,
     Asked(asks): Asked<Asks>,
@@ -44,20 +44,22 @@ pub(super) async fn list_retained(
     }))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 pub(super) struct Topic {
     /// A Topic Name.
     topic: String,
 }
 
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct Deleted {
     pub topic: String,
 }
 
 /// Deletes the retained message of a topic, as an empty one does; answered once that is durable
-#[utoipa::path(delete, path = "/api/v1/retained", tag = "operations", params(Topic), responses((status = 200, body = Deleted), (status = 404, body = Problem)))]
+#[cfg_attr(test, utoipa::path(delete, path = "/api/v1/retained", tag = "operations", params(Topic), responses((status = 200, body = Deleted), (status = 404, body = Problem))))]
 pub(super) async fn delete_retained(Ready(desk): Ready, Asked(asks): Asked<Topic>) -> Result<Json<Deleted>, Problem> {
     let topic = topic_name(&asks.topic)?;
     let (was_there, submitted) = desk.broker.delete_retained(topic, desk.clock.now());

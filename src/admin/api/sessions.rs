@@ -12,7 +12,6 @@ use std::cmp::Reverse;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
-use utoipa::{IntoParams, ToSchema};
 
 /// How long a connection may take to go.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -20,7 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
 const ATTEMPTS_MAX: usize = 3;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Sort {
     #[default]
@@ -29,7 +29,8 @@ pub(super) enum Sort {
     Backlog,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub(super) enum State {
     Connected,
@@ -37,8 +38,9 @@ pub(super) enum State {
     Away,
 }
 
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(utoipa::IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 pub(super) struct Asks {
     cursor: Option<String>,
     /// From 1 to 1000; 100 if left out.
@@ -48,16 +50,16 @@ pub(super) struct Asks {
     /// The user that the client has proved to be.
     user: Option<String>,
     #[serde(default)]
-    #[param(inline)]
+    #[cfg_attr(test, param(inline))]
     sort: Sort,
-    #[param(inline)]
+    #[cfg_attr(test, param(inline))]
     state: Option<State>,
     /// Only sessions with at least so many deliveries not finished.
     queued_min: Option<u64>,
 }
 
 /// Sessions, with and without a connection
-#[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", params(Asks), responses((status = 200, body = Page<SessionSummary>), (status = 400, body = Problem)))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", params(Asks), responses((status = 200, body = Page<SessionSummary>), (status = 400, body = Problem))))]
 pub(super) async fn list_sessions(
     Ready(desk): Ready,
     Asked(asks): Asked<Asks>,
@@ -66,7 +68,7 @@ pub(super) async fn list_sessions(
 }
 
 /// Clients that are connected
-#[utoipa::path(get, path = "/api/v1/clients", tag = "sessions", params(Asks), responses((status = 200, body = Page<SessionSummary>), (status = 400, body = Problem)))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/clients", tag = "sessions", params(Asks), responses((status = 200, body = Page<SessionSummary>), (status = 400, body = Problem))))]
 pub(super) async fn list_clients(
     Ready(desk): Ready,
     Asked(asks): Asked<Asks>,
@@ -113,8 +115,9 @@ fn key_cursor((Reverse(first), client_id): &ListKey) -> String {
     cursor(&(first, client_id.as_str()))
 }
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 pub(super) struct Part {
     /// The position to begin at: `next` of the part before.
     #[serde(default)]
@@ -127,7 +130,7 @@ pub(super) struct Part {
 }
 
 /// A session and what it has in hand
-#[utoipa::path(get, path = "/api/v1/sessions/{client_id}", tag = "sessions", params(("client_id" = String, Path), Part), responses((status = 200, body = SessionDetail), (status = 404, body = Problem)))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/sessions/{client_id}", tag = "sessions", params(("client_id" = String, Path), Part), responses((status = 200, body = SessionDetail), (status = 404, body = Problem))))]
 pub(super) async fn show_session(
     Ready(desk): Ready,
     Named(name): Named,
@@ -140,7 +143,7 @@ pub(super) async fn show_session(
 }
 
 /// A client that is connected
-#[utoipa::path(get, path = "/api/v1/clients/{client_id}", tag = "sessions", params(("client_id" = String, Path)), responses((status = 200, body = SessionSummary), (status = 404, body = Problem)))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/clients/{client_id}", tag = "sessions", params(("client_id" = String, Path)), responses((status = 200, body = SessionSummary), (status = 404, body = Problem))))]
 pub(super) async fn show_client(Ready(desk): Ready, Named(name): Named) -> Result<Json<SessionSummary>, Problem> {
     let slot = find(&desk.broker, &name)?;
     if !slot.is_live() {
@@ -149,13 +152,14 @@ pub(super) async fn show_client(Ready(desk): Ready, Named(name): Named) -> Resul
     Ok(Json(SessionSummary::of(&slot)))
 }
 
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct Gone {
     pub client_id: String,
 }
 
 /// Ends a client's connection with 0x98 (Administrative action); its session stays
-#[utoipa::path(delete, path = "/api/v1/clients/{client_id}", tag = "operations", params(("client_id" = String, Path)), responses((status = 200, body = Gone), (status = 404, body = Problem)))]
+#[cfg_attr(test, utoipa::path(delete, path = "/api/v1/clients/{client_id}", tag = "operations", params(("client_id" = String, Path)), responses((status = 200, body = Gone), (status = 404, body = Problem))))]
 pub(super) async fn kick_client(Ready(desk): Ready, Named(name): Named) -> Result<Json<Gone>, Problem> {
     let slot = find(&desk.broker, &name)?;
     if !send_away(&desk.broker, &slot).await? {
@@ -166,7 +170,7 @@ pub(super) async fn kick_client(Ready(desk): Ready, Named(name): Named) -> Resul
 }
 
 /// Ends a session with all it holds; its client is disconnected
-#[utoipa::path(delete, path = "/api/v1/sessions/{client_id}", tag = "operations", params(("client_id" = String, Path)), responses((status = 200, body = Gone), (status = 404, body = Problem), (status = 409, description = "the client came back at once", body = Problem)))]
+#[cfg_attr(test, utoipa::path(delete, path = "/api/v1/sessions/{client_id}", tag = "operations", params(("client_id" = String, Path)), responses((status = 200, body = Gone), (status = 404, body = Problem), (status = 409, description = "the client came back at once", body = Problem))))]
 pub(super) async fn delete_session(Ready(desk): Ready, Named(name): Named) -> Result<Json<Gone>, Problem> {
     let slot = find(&desk.broker, &name)?;
     send_away(&desk.broker, &slot).await?;

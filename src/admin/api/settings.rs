@@ -3,9 +3,9 @@ use crate::admin::problem::{Problem, Ready};
 use crate::config::{Effect, InForce, Origin};
 use axum::Json;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct Setting {
     pub key: String,
     pub value: serde_json::Value,
@@ -16,7 +16,7 @@ pub(super) struct Setting {
 }
 
 /// Settings in force by key, each with its source; secrets are in files, and not shown
-#[utoipa::path(get, path = "/api/v1/settings", tag = "operations", responses((status = 200, body = Vec<Setting>)))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/settings", tag = "operations", responses((status = 200, body = Vec<Setting>))))]
 pub(super) async fn list_settings(Ready(desk): Ready) -> Result<Json<Vec<Setting>>, Problem> {
     // It reads the conf file.
     let read = tokio::task::spawn_blocking(move || (desk.settings)()).await;

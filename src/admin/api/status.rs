@@ -6,9 +6,9 @@ use crate::machine;
 use axum::Json;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use utoipa::ToSchema;
 
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct Status {
     pub version: String,
     /// What an acknowledgement is worth: `fsync` or `memory`.
@@ -56,7 +56,7 @@ pub(super) struct Status {
 }
 
 /// The broker in one look
-#[utoipa::path(get, path = "/api/v1/status", tag = "health", responses((status = 200, body = Status)))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/status", tag = "health", responses((status = 200, body = Status))))]
 pub(super) async fn status(Ready(desk): Ready) -> Result<Json<Status>, Problem> {
     let look = tokio::task::spawn_blocking(move || look(&desk)).await;
     look.map(Json).map_err(|error| Problem::unavailable(error.to_string()))

@@ -11,14 +11,14 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::sync::Arc;
-use utoipa::{IntoParams, ToSchema};
 
 /// Sessions looked at for one page, so that a search that finds little ends soon; the cursor goes on.
 const SESSIONS_MAX: usize = 2000;
 const SESSIONS_AT_ONCE: usize = 100;
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 pub(super) struct Asks {
     cursor: Option<String>,
     /// From 1 to 1000; 100 if left out.
@@ -29,7 +29,8 @@ pub(super) struct Asks {
     contains: Option<String>,
 }
 
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct ClientSubscription {
     pub client_id: String,
     pub connected: bool,
@@ -41,7 +42,7 @@ pub(super) struct ClientSubscription {
 type Place = (String, Option<String>);
 
 /// Subscriptions by client and filter; a page may hold fewer than asked for, or none, and have a next one
-#[utoipa::path(get, path = "/api/v1/subscriptions", tag = "sessions", params(Asks), responses((status = 200, body = Page<ClientSubscription>), (status = 400, body = Problem)))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/subscriptions", tag = "sessions", params(Asks), responses((status = 200, body = Page<ClientSubscription>), (status = 400, body = Problem))))]
 pub(super) async fn list_subscriptions(
     Ready(desk): Ready,
     Asked(asks): Asked<Asks>,

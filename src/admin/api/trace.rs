@@ -17,10 +17,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
-use utoipa::{IntoParams, ToSchema};
 
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(utoipa::IntoParams))]
+#[cfg_attr(test, into_params(parameter_in = Query))]
 pub(super) struct Asks {
     /// What this client publishes, and what is for it.
     client_id: Option<String>,
@@ -38,7 +38,8 @@ pub(super) struct Asks {
 }
 
 /// One step of a message, or of a client. `event` says which of the others are there.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct TraceEvent {
     pub at_ms: u64,
     /// Microseconds since the trace began.
@@ -80,7 +81,7 @@ pub(super) struct TraceEvent {
 }
 
 /// Follows messages as Server-Sent Events of type `step`; `lost` tells how many steps there was no room for
-#[utoipa::path(get, path = "/api/v1/trace", tag = "messages", params(Asks), responses((status = 200, description = "a stream of TraceEvent", content_type = "text/event-stream", body = TraceEvent), (status = 400, body = Problem), (status = 503, body = Problem)))]
+#[cfg_attr(test, utoipa::path(get, path = "/api/v1/trace", tag = "messages", params(Asks), responses((status = 200, description = "a stream of TraceEvent", content_type = "text/event-stream", body = TraceEvent), (status = 400, body = Problem), (status = 503, body = Problem))))]
 pub(super) async fn trace(
     State(shared): State<Arc<Shared>>,
     Ready(desk): Ready,

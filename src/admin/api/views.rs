@@ -7,10 +7,10 @@ use crate::types::{Message, Now, QoS, TopicFilter};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 /// A session, and its last connection.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct SessionSummary {
     pub client_id: String,
     pub connected: bool,
@@ -78,7 +78,8 @@ fn version(version: Version) -> &'static str {
 }
 
 /// What a session has in hand.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct SessionDetail {
     #[serde(flatten)]
     pub summary: SessionSummary,
@@ -137,7 +138,8 @@ impl SessionDetail {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct SubscriptionView {
     pub filter: String,
     pub qos: u8,
@@ -169,7 +171,8 @@ impl SubscriptionView {
 }
 
 /// Where a delivery stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub(super) enum DeliveryState {
     /// It was never sent.
@@ -181,7 +184,8 @@ pub(super) enum DeliveryState {
 }
 
 /// One message for one session.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct DeliveryView {
     /// Its place in the session's queue; it never changes.
     pub position: u64,
@@ -226,7 +230,8 @@ impl DeliveryView {
 }
 
 /// A message; its payload only if it was asked for.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct MessageView {
     pub topic: String,
     pub qos: u8,
@@ -248,7 +253,8 @@ pub(super) struct MessageView {
 }
 
 /// A payload, as text where it is one.
-#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct Payload {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload_text: Option<String>,
