@@ -460,3 +460,16 @@ impl Subscriber for SlotHandle {
         self.0.key
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::Attachment;
+
+    /// There is one for each session, and most are idle.
+    #[test]
+    fn what_an_idle_session_takes_is_small() {
+        assert!(size_of::<Slot>() <= 384, "{} bytes", size_of::<Slot>());
+        assert!(size_of::<Attachment>() <= 1088, "{} bytes", size_of::<Attachment>());
+    }
+}

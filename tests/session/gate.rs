@@ -28,6 +28,30 @@ fn connack_and_suback_leave_after_their_commit() {
     client.expect(suback(1, ReasonCode::GrantedQoS1));
 }
 
+/// Each would be a record of the log otherwise.
+#[test]
+fn what_is_acknowledged_together_is_written_as_one() {
+    let world = durable();
+    let mut client = connected(&world, "c");
+    client.send(subscribe(1, "a", QoS::ExactlyOnce));
+    commit(&world);
+    client.expect(suback(1, ReasonCode::GrantedQoS2));
+    let mut publisher = connected(&world, "p");
+    publisher.send_all([7, 8, 9].map(|id| publish("a").qos2(id).into()));
+    commit(&world);
+    [7, 8, 9].into_iter().for_each(|id| publisher.expect(pubrec(id)));
+    [1, 2, 3].into_iter().for_each(|id| client.expect(publish("a").qos2(id)));
+    publisher.send_all([7, 8, 9].map(|id| pubrel(id).into()));
+    assert!(matches!(commit(&world).as_slice(), [Record::InboundReleased { count: 3, .. }]));
+    client.send_all([1, 2, 3].map(|id| pubrec(id).into()));
+    assert!(matches!(commit(&world).as_slice(), [Record::Received { position: 0, count: 3, .. }]));
+    // The second stays: what is around it are no neighbours.
+    client.send_all([1, 3].map(|id| pubcomp(id).into()));
+    let records = commit(&world);
+    let done = [Record::done(SessionKey(1), 0), Record::done(SessionKey(1), 2)];
+    assert_eq!(records, done);
+}
+
 #[test]
 fn each_step_of_a_message_for_a_kept_session_leaves_after_its_commit() {
     let world = durable();
