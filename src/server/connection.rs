@@ -61,10 +61,6 @@ enum Event {
 /// How long a peer has to take the last words.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// With no more packets than that in one read, those whom a PUBLISH of them is for are served before it is acknowledged:
-/// its way is the longer one, and writing an acknowledgement takes as long as all else that is done for a lone message.
-const FEW_PACKETS: usize = 1;
-
 /// How long the timer of a connection sleeps that has nothing to wait for.
 const IDLE_MS: u64 = 3_600_000;
 
@@ -128,7 +124,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match event {
                 Event::Read(input) => {
                     let packets = self.handle_input(attachment, input, now);
-                    gives_way = packets <= FEW_PACKETS && attachment.has_published();
+                    // Whom a lone message is for is served before it is acknowledged: its way is the longer one, and
+                    // writing an acknowledgement takes as long as all else that is done here.
+                    gives_way = packets == 1 && attachment.has_published();
                 }
                 Event::Mailbox => attachment.handle_mailbox(self.has_room(), now),
                 Event::Scan => {}

@@ -41,12 +41,12 @@ fn what_is_acknowledged_together_is_written_as_one() {
     commit(&world);
     [7, 8, 9].into_iter().for_each(|id| publisher.expect(pubrec(id)));
     [1, 2, 3].into_iter().for_each(|id| client.expect(publish("a").qos2(id)));
-    publisher.send_all([7, 8, 9].map(|id| pubrel(id).into()));
+    publisher.send_all([7, 8, 9].map(pubrel));
     assert!(matches!(commit(&world).as_slice(), [Record::InboundReleased { count: 3, .. }]));
-    client.send_all([1, 2, 3].map(|id| pubrec(id).into()));
+    client.send_all([1, 2, 3].map(pubrec));
     assert!(matches!(commit(&world).as_slice(), [Record::Received { position: 0, count: 3, .. }]));
     // The second stays: what is around it are no neighbours.
-    client.send_all([1, 3].map(|id| pubcomp(id).into()));
+    client.send_all([1, 3].map(pubcomp));
     let records = commit(&world);
     let done = [Record::done(SessionKey(1), 0), Record::done(SessionKey(1), 2)];
     assert_eq!(records, done);
