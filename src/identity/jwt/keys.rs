@@ -1,4 +1,5 @@
 //! The keys that tokens are checked with.
+use super::signatures::significant;
 use crate::config::JwtAlgorithm;
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
@@ -95,8 +96,7 @@ fn check_modulus(key: &DecodingKey) -> Result<(), String> {
             parsed.1.modulus
         }
     };
-    let zeros = modulus.iter().take_while(|byte| **byte == 0).count();
-    let bits = (modulus.len() - zeros) * 8;
+    let bits = significant(modulus).len() * 8;
     if !(2048..=8192).contains(&bits) {
         return Err(format!(" the RSA key has {bits} bits, and not 2048 to 8192: make a new one"));
     }

@@ -16,6 +16,13 @@ pub(super) fn install() {
     let _was_installed_before = PROVIDER.install_default().is_err();
 }
 
+/// A number without the zeros before it. Some issuers write one along as the sign, against RFC 7518 section 6.3.1.1; it is
+/// the same key.
+pub(super) fn significant(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    number.get(zeros..).unwrap_or_default()
+}
+
 struct Check {
     algorithm: Algorithm,
     how: How,
@@ -60,7 +67,8 @@ impl Verifier<Vec<u8>> for Check {
                 UnparsedPublicKey::new(parameters, der).verify(text, mark).is_ok()
             }
             (How::Rsa(parameters), DecodingKeyKind::RsaModulusExponent { n, e }) => {
-                RsaPublicKeyComponents { n, e }.verify(parameters, text, mark).is_ok()
+                let key = RsaPublicKeyComponents { n: significant(n), e: significant(e) };
+                key.verify(parameters, text, mark).is_ok()
             }
             (How::Curve(algorithm), DecodingKeyKind::SecretOrDer(point)) => {
                 UnparsedPublicKey::new(algorithm, point).verify(text, mark).is_ok()

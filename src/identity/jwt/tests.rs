@@ -250,3 +250,21 @@ fn rsa_keys_that_are_too_short_are_refused_when_they_are_read() {
     assert!(Keys::from_set(set(2048).as_bytes(), JwtAlgorithm::RS256).is_err(), "16384 bits");
     assert!(Keys::from_set(set(256).as_bytes(), JwtAlgorithm::RS256).is_ok(), "2048 bits");
 }
+
+/// Some issuers write the sign of the number along, against RFC 7518 section 6.3.1.1.
+#[test]
+fn a_modulus_with_a_zero_before_it_is_the_same_key() {
+    use x509_parser::prelude::FromDer;
+    let encoded = |bytes: &[u8]| base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bytes);
+    let key = jsonwebtoken::DecodingKey::from_rsa_pem(RSA_PUBLIC).expect("a key");
+    let der = key.try_get_as_bytes().expect("PKCS#1");
+    let public = x509_parser::public_key::RSAPublicKey::from_der(der).expect("a public key").1;
+    assert_eq!(public.modulus.first(), Some(&0));
+    let token = signed_with(&Header::new(Algorithm::RS256), &good(), &EncodingKey::from_rsa_pem(RSA).expect("a key"));
+    for modulus in [public.modulus, public.modulus.strip_prefix(&[0]).expect("a zero")] {
+        let set = json!({"keys": [{"kty": "RSA", "n": encoded(modulus), "e": encoded(public.exponent)}]});
+        let keys = Keys::from_set(set.to_string().as_bytes(), JwtAlgorithm::RS256).expect("a legal set");
+        let judgement = judge(&settings(JwtAlgorithm::RS256), &keys, &token, None);
+        assert!(matches!(judgement, Judgement::Proved(_)), "{judgement:?}");
+    }
+}
