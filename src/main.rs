@@ -5,13 +5,14 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Registry, reload};
+use tracing_subscriber::{Registry, reload};
 use vowmq::admin::LogLevel;
 use vowmq::broker::AccessFile;
 use vowmq::clock::Clock;
-use vowmq::config::{Config, LogFormat, Mistake, Sources};
+use vowmq::config::{Config, LogFormat, Mistake, Sources, log_filter};
 use vowmq::identity::command::Passwd;
 use vowmq::identity::{self, Authenticators};
 use vowmq::server::Inherited;
@@ -51,7 +52,7 @@ struct Arguments {
     /// Listen on this address alone, anonymously if it is this machine's own
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
-    /// error, warn, info, debug or trace
+    /// error, warn, info, debug, trace or off
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<String>,
     /// auto, human or json
@@ -207,7 +208,8 @@ fn serve(config: Config, sources: Sources) -> ExitCode {
 
 fn start_logging(config: &Config) -> Arc<dyn LogLevel> {
     let level = config.log.level.clone();
-    let (filter, handle) = reload::Layer::new(EnvFilter::new(directives(&level)));
+    // It was checked with all other settings.
+    let (filter, handle) = reload::Layer::new(log_filter(&level).unwrap_or_default());
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let lines = match config.log.format {
         LogFormat::Json => lines.json().boxed(),
@@ -217,15 +219,9 @@ fn start_logging(config: &Config) -> Arc<dyn LogLevel> {
     Arc::new(Filter { filter: handle, level: Mutex::new(level) })
 }
 
-/// What goes on inside the database is not for operators, unless they ask for it by name. What is sent to a web service,
-/// and comes from it, holds secrets.
-fn directives(level: &str) -> String {
-    format!("fjall=warn,lsm_tree=warn,ureq=warn,ureq_proto=warn,rustls=warn,{level}")
-}
-
 /// What is logged, to be changed while the broker runs.
 struct Filter {
-    filter: reload::Handle<EnvFilter, Registry>,
+    filter: reload::Handle<Targets, Registry>,
     /// Users: operators. Held for a copy.
     level: Mutex<String>,
 }
@@ -236,10 +232,7 @@ impl LogLevel for Filter {
     }
 
     fn set(&self, level: &str) -> Result<(), String> {
-        if level.trim().is_empty() {
-            return Err("it is empty; choose error, warn, info, debug or trace".to_owned());
-        }
-        let filter = EnvFilter::try_new(directives(level)).map_err(|error| error.to_string())?;
+        let filter = log_filter(level).map_err(|error| error.to_string())?;
         self.filter.reload(filter).map_err(|error| error.to_string())?;
         if let Ok(mut in_force) = self.level.lock() {
             level.clone_into(&mut in_force);

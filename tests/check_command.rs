@@ -48,7 +48,11 @@ fn wrong_files_are_told_with_place_fault_and_fix() {
         ),
         (
             "[log]\nlevel = \"=loud=\"",
-            "log.level: \"=loud=\" is no log level; choose error, warn, info, debug or trace",
+            "log.level: \"=loud=\" is no log level; choose error, warn, info, debug, trace or off",
+        ),
+        (
+            "[log]\nlevel = \"loud\"",
+            "log.level: \"loud\" is no log level; choose error, warn, info, debug, trace or off",
         ),
         ("persistence = \"yes\"", "persistence: \"yes\" is neither true nor false; write e.g. persistence = true"),
         (

@@ -9,6 +9,7 @@ mod filters;
 mod layers;
 mod listener;
 mod live;
+mod log_filter;
 mod mistake;
 mod origins;
 mod settings;
@@ -22,6 +23,7 @@ pub use filters::QueueFilter;
 pub use layers::Sources;
 pub use listener::Listener;
 pub use live::{Change, Effect, Takeover};
+pub use log_filter::{NoLogLevel, log_filter};
 pub use mistake::Mistake;
 pub use origins::{InForce, Origin};
 pub use settings::{

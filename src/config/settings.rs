@@ -1,5 +1,7 @@
 //! The settings themselves, with their defaults.
-use super::{Abuse, Admin, Authentication, Authenticator, Listener, MemoryMarks, QueueFilter, Traces};
+use super::{
+    Abuse, Admin, Authentication, Authenticator, Listener, MemoryMarks, NoLogLevel, QueueFilter, Traces, log_filter,
+};
 use crate::types::TopicName;
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
@@ -100,7 +102,7 @@ pub enum OnDamage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Log {
-    /// A level (error, warn, info, debug, trace), or directives such as `info,vowmq::server=debug`.
+    /// A level (error, warn, info, debug, trace, off), or with levels of parts, such as `info,vowmq::server=debug`.
     pub level: String,
     pub format: LogFormat,
 }
@@ -385,9 +387,8 @@ impl Config {
                 fault(key, "0 would close every connection at once".into(), "choose a time in milliseconds");
             }
         }
-        if tracing_subscriber::EnvFilter::try_new(&self.log.level).is_err() {
-            let what = format!("\"{}\" is no log level", self.log.level);
-            fault("log.level", what, "choose error, warn, info, debug or trace");
+        if let Err(NoLogLevel { word }) = log_filter(&self.log.level) {
+            fault("log.level", format!("\"{word}\" is no log level"), NoLogLevel::FIX);
         }
         faults.extend(self.access.fault());
         faults.extend(self.admin.faults());

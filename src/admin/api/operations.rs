@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(utoipa::ToSchema))]
 pub(super) struct Level {
-    /// error, warn, info, debug or trace; or directives such as `info,vowmq::server=debug`.
+    /// error, warn, info, debug, trace or off; or with levels of parts, such as `info,vowmq::server=debug`.
     pub level: String,
 }
 
