@@ -2,11 +2,11 @@
 //! when deliveries are given up.
 use super::encoding::Entry;
 use super::line::{Gathered, Line};
-use super::state;
+use super::state::{self, Inbound};
 use crate::store::log::Lsn;
 use crate::store::{Record, Target};
 use crate::types::{Message, Now, SessionKey, TopicName};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,9 +16,11 @@ pub type Retained = HashMap<TopicName, Kept, foldhash::fast::RandomState>;
 #[derive(Default)]
 pub struct Index {
     lines: HashMap<SessionKey, Line, foldhash::fast::RandomState>,
-    dirty: HashSet<SessionKey, foldhash::fast::RandomState>,
-    /// Puts and deletes of small things.
+    /// Sessions whose lines a checkpoint has to look at; some may be over.
+    dirty: Vec<SessionKey>,
+    /// Puts and deletes of small things, but for those that are in `inbound` yet.
     overlay: Overlay,
+    inbound: Inbound,
     retained: Retained,
     /// Sessions that are over, and from where the cold state may hold their queues.
     ended: Vec<(SessionKey, u64)>,
@@ -90,7 +92,9 @@ impl Index {
         self.last_session
     }
 
-    pub fn overlay(&self) -> &Overlay {
+    /// Puts and deletes of small things since the last checkpoint.
+    pub fn overlay(&mut self) -> &Overlay {
+        self.overlay.extend(self.inbound.take());
         &self.overlay
     }
 
@@ -121,7 +125,13 @@ impl Index {
     /// Applies one record as the log returns it.
     pub fn replay(&mut self, entry: Entry, lsn: Lsn) {
         match entry {
-            Entry::Record(record) => self.apply(&owning(record), lsn),
+            Entry::Record(record) => {
+                let record = owning(record);
+                self.apply(&record, lsn);
+                if let Record::Published { message, .. } = record {
+                    self.last_message = Some((message, lsn));
+                }
+            }
             Entry::MoreTargets(targets) => {
                 if let Some((message, lsn)) = self.last_message.clone() {
                     self.enqueue(&message, lsn, &targets);
@@ -136,17 +146,24 @@ impl Index {
         match record {
             Record::SessionBegun { session, .. } => {
                 self.last_session = self.last_session.max(session.0);
-                self.lines.entry(*session).or_default();
-                self.dirty.insert(*session);
+                self.lines.entry(*session).or_default().list(*session, &mut self.dirty);
             }
             Record::SessionEnded { session } => self.end_session(*session),
-            Record::Published { message, is_retained, targets, .. } => {
+            Record::Published { message, inbound, is_retained, targets } => {
+                if let Some((session, id)) = inbound.filter(|(session, _)| self.lines.contains_key(session)) {
+                    self.inbound.open(session, id);
+                }
                 if *is_retained {
                     let kept = if message.payload.is_empty() { Kept::Removed } else { Kept::At(lsn) };
                     self.retained.insert(message.topic.clone(), kept);
                 }
                 self.enqueue(message, lsn, targets);
-                self.last_message = Some((message.clone(), lsn));
+            }
+            Record::InboundOpen { session, id } if self.lines.contains_key(session) => {
+                self.inbound.open(*session, *id);
+            }
+            Record::InboundReleased { session, id, count } if self.lines.contains_key(session) => {
+                self.inbound.release(*session, *id, *count);
             }
             Record::Done { session, position, count } => self.finish(*session, run(*position, *count)),
             Record::Received { session, position, count } => self.receive(*session, run(*position, *count)),
@@ -202,8 +219,9 @@ impl Index {
     pub fn take(&mut self, below: Lsn) -> Taken {
         let below = self.destaging_below.max(below);
         self.destaging_below = below;
+        self.overlay.extend(self.inbound.take());
         let overlay = std::mem::take(&mut self.overlay);
-        let mut sessions: Vec<_> = std::mem::take(&mut self.dirty).into_iter().collect();
+        let mut sessions = std::mem::take(&mut self.dirty);
         sessions.sort_unstable();
         for session in overlay.keys().filter_map(|key| state::session_of(key)) {
             if let Some(line) = self.lines.get_mut(&session) {
@@ -235,7 +253,7 @@ impl Index {
             let Some(line) = self.lines.get_mut(&gathered.session) else { continue };
             line.settle(gathered, head, stored);
             if line.is_dirty() {
-                self.dirty.insert(gathered.session);
+                line.list(gathered.session, &mut self.dirty);
             }
         }
         for (topic, kept) in taken.retained {
@@ -257,7 +275,11 @@ impl Index {
                 self.overlay.entry(key).or_insert(value);
             }
         }
-        self.dirty.extend(taken.lines.iter().map(|gathered| gathered.session));
+        for gathered in &taken.lines {
+            if let Some(line) = self.lines.get_mut(&gathered.session) {
+                line.list(gathered.session, &mut self.dirty);
+            }
+        }
         self.ended.extend(taken.ended);
     }
 
@@ -268,7 +290,7 @@ impl Index {
             if let Some(deadline) = line.enqueue(target, lsn, cost_bytes, message.expires_at) {
                 self.deadlines.insert((deadline, target.session, target.position));
             }
-            self.dirty.insert(target.session);
+            line.list(target.session, &mut self.dirty);
         }
     }
 
@@ -281,7 +303,7 @@ impl Index {
                 self.deadlines.remove(&(deadline, session, position));
             }
         }
-        self.dirty.insert(session);
+        line.list(session, &mut self.dirty);
     }
 
     fn receive(&mut self, session: SessionKey, positions: Range<u64>) {
@@ -291,12 +313,12 @@ impl Index {
             self.noted += u64::from(position < line.below());
             line.receive(position, destaging_below);
         }
-        self.dirty.insert(session);
+        line.list(session, &mut self.dirty);
     }
 
     fn end_session(&mut self, session: SessionKey) {
         let Some(line) = self.lines.remove(&session) else { return };
-        self.dirty.remove(&session);
+        self.inbound.forget(session);
         let prefix = state::session_prefix(session).to_vec();
         let end = state::session_prefix(SessionKey(session.0 + 1)).to_vec();
         let keys: Vec<_> = self.overlay.range(prefix..end).map(|(key, _)| key.clone()).collect();
@@ -316,8 +338,9 @@ fn run(from: u64, count: u16) -> Range<u64> {
 /// A retained message as read from the log would hold on to the bytes around it.
 fn owning(record: Record) -> Record {
     match record {
-        Record::Published { message, inbound, is_retained: true, targets } => {
-            let message = Arc::new(message.detached(&message.topic.detached()));
+        Record::Published { mut message, inbound, is_retained: true, targets } => {
+            let topic = message.topic.detached();
+            Arc::make_mut(&mut message).detach(&topic);
             Record::Published { message, inbound, is_retained: true, targets }
         }
         other => other,

@@ -5,7 +5,7 @@
 use crate::store::Target;
 use crate::store::image::QueueImage;
 use crate::store::log::Lsn;
-use crate::types::{Now, QoS, SessionKey, TopicFilter};
+use crate::types::{Now, QoS, SessionKey, SubscriptionIds, TopicFilter};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -28,6 +28,8 @@ pub struct Line {
     end: u64,
     /// What few deliveries have, by position.
     extras: BTreeMap<u64, Extra>,
+    /// Whether it is on the list of those that a checkpoint has to look at.
+    is_listed: bool,
 }
 
 /// Unfinished deliveries, and what they cost.
@@ -78,7 +80,7 @@ enum State {
 
 #[derive(Debug, Clone, Default)]
 struct Extra {
-    subscription_ids: Option<Arc<[u32]>>,
+    subscription_ids: SubscriptionIds,
     share: Option<Arc<TopicFilter>>,
     give_up_at: Option<Now>,
     /// The earlier of message expiry and giving up.
@@ -182,6 +184,13 @@ impl Line {
         !self.hot.is_empty() || !self.noted.is_empty() || self.base() != self.below || self.head != self.stored_head
     }
 
+    /// Puts it on the list of those that a checkpoint has to look at, if it is not there.
+    pub fn list(&mut self, session: SessionKey, listed: &mut Vec<SessionKey>) {
+        if !std::mem::replace(&mut self.is_listed, true) {
+            listed.push(session);
+        }
+    }
+
     /// Takes a delivery at the end. Returns its deadline, if it has one.
     pub fn enqueue(&mut self, target: &Target, lsn: Lsn, cost_bytes: usize, expires_at: Option<Now>) -> Option<Now> {
         if target.position < self.end() {
@@ -196,7 +205,7 @@ impl Line {
             flags: target.qos as u8 | u8::from(target.retain) << 2,
         });
         let deadline = [expires_at, target.give_up_at].into_iter().flatten().min();
-        if deadline.is_some() || target.subscription_ids.is_some() || target.share.is_some() {
+        if deadline.is_some() || !target.subscription_ids.is_empty() || target.share.is_some() {
             let extra = Extra {
                 subscription_ids: target.subscription_ids.clone(),
                 share: target.share.clone(),
@@ -268,6 +277,7 @@ impl Line {
     /// Takes over everything that was written before `below` in the log, and all that is noted.
     pub fn gather(&mut self, session: SessionKey, below: Lsn) -> Gathered {
         self.is_cold = true;
+        self.is_listed = false;
         let moved = self.hot.partition_point(|hot| hot.lsn < below.value());
         let new_below = self.hot.get(moved).map_or(self.end, |hot| hot.position);
         let unfinished = self.hot.range(..moved).filter(|hot| hot.state != State::Done);

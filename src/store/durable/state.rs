@@ -7,7 +7,8 @@ use crate::store::Record;
 use crate::store::image::{Presence, QueueImage, SessionImage};
 use crate::types::{PacketId, SessionKey, Text, TopicFilter};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use foldhash::fast::RandomState;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 mod letter {
@@ -96,18 +97,39 @@ pub fn changes(record: &Record, mut put: impl FnMut(Vec<u8>, Option<Vec<u8>>)) {
         Record::ScanOver { session, filter } => {
             put(key(*session, letter::SCAN, filter.as_text().as_bytes()), None);
         }
-        Record::InboundOpen { session, id } | Record::Published { inbound: Some((session, id)), .. } => {
-            put(key(*session, letter::INBOUND, &id.value().to_be_bytes()), Some(Vec::new()));
-        }
-        Record::InboundReleased { session, id, count } => {
-            for id in (id.value()..=u16::MAX).take((*count).into()) {
-                put(key(*session, letter::INBOUND, &id.to_be_bytes()), None);
-            }
-        }
-        Record::SessionEnded { .. }
-        | Record::Published { inbound: None, .. }
-        | Record::Done { .. }
-        | Record::Received { .. } => {}
+        // See `Inbound`.
+        Record::InboundOpen { .. } | Record::InboundReleased { .. } | Record::Published { .. } => {}
+        Record::SessionEnded { .. } | Record::Done { .. } | Record::Received { .. } => {}
+    }
+}
+
+/// The QoS 2 identifiers that were opened and released since the last checkpoint. They come and go with every message, so
+/// that keys are made of them only when they are to be stored.
+#[derive(Debug, Default)]
+pub struct Inbound(HashMap<SessionKey, HashMap<u16, bool, RandomState>, RandomState>);
+
+impl Inbound {
+    pub fn open(&mut self, session: SessionKey, id: PacketId) {
+        self.0.entry(session).or_default().insert(id.value(), true);
+    }
+
+    /// Releases `count` neighbours, the first of them `id`.
+    pub fn release(&mut self, session: SessionKey, id: PacketId, count: u16) {
+        let ids = self.0.entry(session).or_default();
+        ids.extend((id.value()..=u16::MAX).take(count.into()).map(|id| (id, false)));
+    }
+
+    pub fn forget(&mut self, session: SessionKey) {
+        self.0.remove(&session);
+    }
+
+    /// Gives what is to be put and deleted, and leaves nothing.
+    pub fn take(&mut self) -> impl Iterator<Item = (Vec<u8>, Option<Vec<u8>>)> {
+        let entry = |session, (id, is_open): (u16, bool)| {
+            (key(session, letter::INBOUND, &id.to_be_bytes()), is_open.then(Vec::new))
+        };
+        let sessions = std::mem::take(&mut self.0).into_iter();
+        sessions.flat_map(move |(session, ids)| ids.into_iter().map(move |id| entry(session, id)))
     }
 }
 
