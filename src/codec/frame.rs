@@ -109,6 +109,11 @@ impl FixedHeader {
     pub(super) const fn is_minimal(&self) -> bool {
         self.body_at == 1 + crate::packet::varint_len(self.remaining_len)
     }
+
+    /// Bytes of the whole packet.
+    pub(super) const fn frame_len(&self) -> usize {
+        self.body_at + self.remaining_len
+    }
 }
 
 /// Bytes of the next packet, its fixed header included; `None` while the fixed header is incomplete.
@@ -116,10 +121,19 @@ impl FixedHeader {
 /// Looks at the fixed header only, so that a packet that will be refused is refused before it is buffered. Without a
 /// `version` only a CONNECT may come.
 pub fn frame_len(input: &[u8], version: Option<Version>, limits: &Limits) -> Result<Option<usize>, Violation> {
+    checked_header(input, version, limits).map(|header| header.map(|header| header.frame_len()))
+}
+
+/// The header at the beginning of `input`, within the limits.
+pub(super) fn checked_header(
+    input: &[u8],
+    version: Option<Version>,
+    limits: &Limits,
+) -> Result<Option<FixedHeader>, Violation> {
     let Some(header) = fixed_header(input, version)? else {
         return Ok(None);
     };
-    let len = header.body_at + header.remaining_len;
+    let len = header.frame_len();
     let too_large = |rule| Err(Violation::new(ReasonCode::PacketTooLarge, rule, "the packet is too large"));
     if version.is_none() && len > limits.connect_bytes_max {
         return too_large("limits.connect_bytes_max");
@@ -128,13 +142,13 @@ pub fn frame_len(input: &[u8], version: Option<Version>, limits: &Limits) -> Res
     if len > limits.packet_bytes_max {
         return too_large("limits.packet_bytes_max");
     }
-    Ok(Some(len))
+    Ok(Some(header))
 }
 
 /// The header of a frame that is whole.
 pub(super) fn whole_header(frame: &[u8], version: Option<Version>) -> Result<FixedHeader, Violation> {
     match fixed_header(frame, version)? {
-        Some(header) if header.body_at + header.remaining_len == frame.len() => Ok(header),
+        Some(header) if header.frame_len() == frame.len() => Ok(header),
         Some(_) | None => Err(Violation::malformed("sec:2.1.4", "the Remaining Length is not the packet's length")),
     }
 }

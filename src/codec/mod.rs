@@ -14,6 +14,7 @@ mod disconnect;
 mod forward;
 mod frame;
 mod limits;
+mod packets;
 mod property;
 mod publish;
 mod reader;
@@ -28,46 +29,51 @@ pub use connect::connect_version_hint;
 pub use forward::ForwardProperties;
 pub use frame::frame_len;
 pub use limits::Limits;
+pub use packets::Packets;
 pub use publish::{encode_publish, encode_publish_head};
 pub use writer::EncodeError;
 
 use crate::packet::{Ack, AckType, Packet, Version};
-use crate::types::{ReasonCode, Violation};
+use crate::types::{ReasonCode, TopicName, Violation};
 use bytes::{Bytes, BytesMut};
 use frame::PacketType;
 use reader::Reader;
-use std::ops::Range;
 use writer::Writer;
 
 /// Reads one whole packet, as cut out by [`frame_len`], which has checked its length against the limits.
 ///
 /// `version` is what the connection's CONNECT agreed on; without one, only a CONNECT may come.
 pub fn decode(frame: Bytes, version: Option<Version>, limits: &Limits) -> Result<Packet, Violation> {
-    decode_within(&frame, 0..frame.len(), version, limits)
-}
-
-/// The same for a frame that is a part of a read, so that only what the packet keeps counts as its holder.
-pub fn decode_within(
-    read: &Bytes,
-    frame: Range<usize>,
-    version: Option<Version>,
-    limits: &Limits,
-) -> Result<Packet, Violation> {
-    let header = frame::whole_header(read.get(frame.clone()).unwrap_or_default(), version)?;
-    let mut reader = Reader::new(read, frame.start + header.body_at, frame.end, limits);
+    let header = frame::whole_header(&frame, version)?;
+    let mut reader = Reader::new(&frame, header.body_at, frame.len(), limits);
     let packet = match version {
-        None => Packet::Connect(Box::new(connect::decode(&mut reader, &header)?)),
-        Some(version) => decode_body(&header, &mut reader, version)?,
+        None => connect::decode(&mut reader, &header).map(|connect| Packet::Connect(Box::new(connect))),
+        Some(version) => decode_body(&header, &mut reader, version, &mut None),
     };
-    reader.end()?;
-    Ok(packet)
+    ended(packet, &reader)
 }
 
-fn decode_body(header: &frame::FixedHeader, reader: &mut Reader<'_>, version: Version) -> Result<Packet, Violation> {
+/// A packet that was read, if nothing is behind it. It is passed through as it is, for it is large and comes often.
+#[inline]
+fn ended(packet: Result<Packet, Violation>, reader: &Reader<'_>) -> Result<Packet, Violation> {
+    match reader.end() {
+        Err(violation) if packet.is_ok() => Err(violation),
+        _ => packet,
+    }
+}
+
+/// `topic` is that of the last PUBLISH on the same connection, to compare with.
+fn decode_body(
+    header: &frame::FixedHeader,
+    reader: &mut Reader<'_>,
+    version: Version,
+    topic: &mut Option<TopicName>,
+) -> Result<Packet, Violation> {
     Ok(match header.packet_type {
         PacketType::Connect => Packet::Connect(Box::new(connect::decode(reader, header).map_err(as_second)?)),
         PacketType::ConnAck => Packet::ConnAck(Box::new(connack::decode(reader, version)?)),
-        PacketType::Publish => Packet::Publish(publish::decode(reader, header.flags, version)?),
+        // Made where it is returned to, for it is large and comes often.
+        PacketType::Publish => return publish::decode(reader, header.flags, version, topic),
         PacketType::PubAck => Packet::PubAck(ack::decode(reader, header.packet_type, version)?),
         PacketType::PubRec => Packet::PubRec(ack::decode(reader, header.packet_type, version)?),
         PacketType::PubRel => Packet::PubRel(ack::decode(reader, header.packet_type, version)?),
@@ -149,8 +155,7 @@ fn encode_body(packet: &Packet, version: Version, writer: &mut Writer<'_>) -> Re
 pub fn packet_len(packet: &Packet, version: Version) -> Result<usize, EncodeError> {
     if let Packet::Publish(publish) = packet {
         let frame = publish.frame();
-        publish::check(&frame, version)?;
-        return Ok(frame.packet_len(version));
+        return Ok(publish::check(&frame, version)?.packet_len());
     }
     let mut scratch = BytesMut::new();
     encode(packet, version, &mut scratch)?;

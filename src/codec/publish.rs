@@ -3,25 +3,28 @@ use super::forward::{self, Kept};
 use super::property::{self, Properties};
 use super::reader::Reader;
 use super::writer::{EncodeError, VARINT_MAX, Written, check_subscription_id, put_varint};
-use crate::packet::{Publish, PublishFrame, PublishQoS, Version};
-use crate::types::{PublishProperties, ReasonCode, Violation};
+use crate::packet::{Packet, Publish, PublishFrame, PublishQoS, Version, varint_len};
+use crate::types::{PublishProperties, ReasonCode, Text, TopicName, Violation};
 use bytes::{BufMut, Bytes, BytesMut};
 
 const DUP: u8 = 0b1000;
 const RETAIN: u8 = 0b0001;
 
-/// `flags` are those of the fixed header, already checked.
-pub(super) fn decode(reader: &mut Reader<'_>, flags: u8, version: Version) -> Result<Publish, Violation> {
-    // [MQTT-3.3.2-1]
-    let text = reader.text()?;
-    let topic = if text.is_empty() && version.is_v5() { None } else { Some(reader.topic_name(text)?) };
+/// `flags` are those of the fixed header, already checked; `last_topic` is that of the last PUBLISH before.
+pub(super) fn decode(
+    reader: &mut Reader<'_>,
+    flags: u8,
+    version: Version,
+    last_topic: &mut Option<TopicName>,
+) -> Result<Packet, Violation> {
+    let topic = decode_topic(reader, version, last_topic)?;
     let qos = decode_qos(reader, flags)?;
     let parts = if version.is_v5() { decode_properties(reader)? } else { Parts::default() };
     // [MQTT-3.3.2-1]
     if topic.is_none() && parts.topic_alias.is_none() {
         return Err(Violation::protocol("sec:3.3.2.1", "a PUBLISH has neither a Topic Name nor a Topic Alias"));
     }
-    Ok(Publish {
+    Ok(Packet::Publish(Publish {
         dup: flags & DUP != 0,
         qos,
         retain: flags & RETAIN != 0,
@@ -30,7 +33,26 @@ pub(super) fn decode(reader: &mut Reader<'_>, flags: u8, version: Version) -> Re
         subscription_ids: parts.subscription_ids,
         properties: PublishProperties { expiry_s: parts.expiry_s, forward: parts.forward },
         payload: reader.rest(),
-    })
+    }))
+}
+
+/// The Topic Name, if there is one; the same as last time is legal as it was then.
+fn decode_topic(
+    reader: &mut Reader<'_>,
+    version: Version,
+    last: &mut Option<TopicName>,
+) -> Result<Option<TopicName>, Violation> {
+    let bytes = reader.binary_slice()?;
+    if let Some(last) = last.as_ref().filter(|last| **last.as_bytes() == *bytes) {
+        return Ok(Some(last.clone()));
+    }
+    // [MQTT-3.3.2-1]
+    let text = Text::parse(reader.frame().slice_ref(bytes))?;
+    if text.is_empty() && version.is_v5() {
+        return Ok(None);
+    }
+    *last = Some(reader.topic_name(text)?);
+    Ok(last.clone())
 }
 
 fn decode_qos(reader: &mut Reader<'_>, flags: u8) -> Result<PublishQoS, Violation> {
@@ -86,27 +108,46 @@ fn topic_alias(block: &mut Properties<'_>) -> Result<u16, Violation> {
 
 /// Appends a PUBLISH to `out`, or leaves `out` alone if it cannot be written in this version.
 pub fn encode_publish(frame: &PublishFrame<'_>, version: Version, out: &mut BytesMut) -> Written {
-    out.reserve(frame.packet_len(version));
-    encode_publish_head(frame, version, out)?;
+    let sizes = check(frame, version)?;
+    out.reserve(sizes.packet_len());
+    put_head(frame, version, &sizes, out);
     out.put_slice(frame.payload);
     Ok(())
 }
 
 /// The same without the payload, which the caller lets follow.
 pub fn encode_publish_head(frame: &PublishFrame<'_>, version: Version, out: &mut BytesMut) -> Written {
-    let topic_len = check(frame, version)?;
+    let sizes = check(frame, version)?;
+    put_head(frame, version, &sizes, out);
+    Ok(())
+}
+
+fn put_head(frame: &PublishFrame<'_>, version: Version, sizes: &Sizes, out: &mut BytesMut) {
     out.put_u8(first_byte(frame));
-    put_varint(out, frame.remaining_len(version));
-    out.put_u16(topic_len);
+    put_varint(out, sizes.remaining);
+    out.put_u16(sizes.topic);
     out.put_slice(frame.topic);
     if let Some(id) = frame.qos.id() {
         out.put_u16(id.value());
     }
     if version.is_v5() {
-        put_varint(out, frame.properties_len(version));
+        put_varint(out, sizes.properties);
         put_properties(frame, out);
     }
-    Ok(())
+}
+
+/// The lengths that a PUBLISH tells of itself.
+pub(super) struct Sizes {
+    /// The Remaining Length.
+    remaining: usize,
+    properties: usize,
+    topic: u16,
+}
+
+impl Sizes {
+    pub(super) const fn packet_len(&self) -> usize {
+        1 + varint_len(self.remaining) + self.remaining
+    }
 }
 
 const fn first_byte(frame: &PublishFrame<'_>) -> u8 {
@@ -131,8 +172,8 @@ fn put_properties(frame: &PublishFrame<'_>, out: &mut BytesMut) {
     out.put_slice(frame.forward);
 }
 
-/// Whether a frame can be written; gives the length of its topic.
-pub(super) fn check(frame: &PublishFrame<'_>, version: Version) -> Result<u16, EncodeError> {
+/// Whether a frame can be written; gives its lengths.
+pub(super) fn check(frame: &PublishFrame<'_>, version: Version) -> Result<Sizes, EncodeError> {
     // [MQTT-3.3.1-2]
     if frame.dup && frame.qos == PublishQoS::AtMostOnce {
         return Err(EncodeError::NotAllowed("DUP at QoS 0"));
@@ -149,10 +190,13 @@ pub(super) fn check(frame: &PublishFrame<'_>, version: Version) -> Result<u16, E
     if version.is_v5() {
         frame.subscription_ids.iter().try_for_each(|id| check_subscription_id(*id).map(drop))?;
     }
-    if frame.remaining_len(version) > VARINT_MAX {
+    let properties = frame.properties_len(version);
+    let remaining = frame.remaining_len_with(properties, version);
+    if remaining > VARINT_MAX {
         return Err(EncodeError::TooLong("a PUBLISH"));
     }
-    u16::try_from(frame.topic.len()).map_err(|_| EncodeError::TooLong("a Topic Name"))
+    let topic = u16::try_from(frame.topic.len()).map_err(|_| EncodeError::TooLong("a Topic Name"))?;
+    Ok(Sizes { remaining, properties, topic })
 }
 
 #[cfg(test)]
@@ -160,7 +204,6 @@ mod tests {
     use super::super::testing::{assert_refused, framed, hex, read, written};
     use super::super::{Limits, decode as decode_frame};
     use super::*;
-    use crate::packet::Packet;
     use crate::types::PacketId;
 
     fn publish(first: u8, body: &str, version: Version) -> Publish {

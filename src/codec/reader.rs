@@ -84,6 +84,15 @@ impl<'a> Reader<'a> {
         self.take(len)
     }
 
+    /// The same, borrowed.
+    pub(super) fn binary_slice(&mut self) -> Result<&'a [u8], Violation> {
+        let len = usize::from(self.u16()?);
+        let left = self.frame.get(self.at..self.end).unwrap_or_default();
+        let bytes = left.get(..len).ok_or(TOO_SHORT)?;
+        self.at += len;
+        Ok(bytes)
+    }
+
     pub(super) fn text(&mut self) -> Result<Text, Violation> {
         Text::parse(self.binary()?)
     }

@@ -89,9 +89,14 @@ impl PublishFrame<'_> {
 
     /// The Remaining Length of the packet (section 2.1.4).
     pub fn remaining_len(&self, version: Version) -> usize {
-        let properties = self.properties_len(version);
-        let properties = if version.is_v5() { varint_len(properties) + properties } else { 0 };
-        2 + self.topic.len() + self.qos.id().map_or(0, |_| 2) + properties + self.payload.len()
+        self.remaining_len_with(self.properties_len(version), version)
+    }
+
+    /// The same where the length of the properties is known already.
+    pub const fn remaining_len_with(&self, properties_len: usize, version: Version) -> usize {
+        let properties = if version.is_v5() { varint_len(properties_len) + properties_len } else { 0 };
+        let id = if matches!(self.qos, PublishQoS::AtMostOnce) { 0 } else { 2 };
+        2 + self.topic.len() + id + properties + self.payload.len()
     }
 
     /// Bytes of the whole packet, as the peer's Maximum Packet Size counts them (5.0 section 3.1.2.11.4).

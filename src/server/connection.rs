@@ -1,6 +1,6 @@
 //! The loop of one connection: what comes in goes through the attachment, what it puts out is written.
 use super::Shared;
-use super::link::Link;
+use super::link::{self, Link};
 use super::opening::Refusal;
 use super::outbox::{HANDED_BYTES, Outbox};
 use super::peer::Peer;
@@ -57,6 +57,22 @@ enum Event {
     /// Retained messages wait, and there is room for them.
     Scan,
 }
+
+/// What has been handled since something was last written.
+#[derive(Debug, Default)]
+struct Gathered {
+    mailbox: bool,
+    read: bool,
+}
+
+impl Gathered {
+    const fn is_empty(&self) -> bool {
+        !self.mailbox && !self.read
+    }
+}
+
+/// The peer takes nothing any more.
+struct Gone;
 
 /// How long a peer has to take the last words.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -117,6 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut armed: Option<Now> = None;
         let early = self.link.take_kept();
         let mut event = Event::Read(early);
+        let mut gathered = Gathered::default();
         loop {
             let attachment = held.attachment.as_mut()?;
             let now = self.shared.clock.now();
@@ -151,84 +168,85 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if gives_way {
                 let_others_go_first().await;
             }
-            event = poll_fn(|context| self.poll_event(attachment, sleep.as_mut(), context)).await;
+            event = poll_fn(|context| self.poll_event(attachment, &mut gathered, sleep.as_mut(), context)).await;
         }
     }
 
+    /// Waits for what there is to do next, and writes in between. What the mailbox and the peer bring at once is written
+    /// together: `gathered` says what has been brought since something was last written.
     fn poll_event(
         &mut self,
         attachment: &Attachment,
+        gathered: &mut Gathered,
         sleep: Pin<&mut Sleep>,
         context: &mut Context<'_>,
     ) -> Poll<Event> {
-        let was_full = !self.has_room();
+        loop {
+            let has_room = self.has_room();
+            if !gathered.mailbox && attachment.poll_mailbox(has_room, context).is_ready() {
+                gathered.mailbox = true;
+                return Poll::Ready(Event::Mailbox);
+            }
+            // A peer that takes nothing is given nothing more to answer.
+            if !gathered.read && has_room && attachment.wants_packets() {
+                match self.link.poll_read(context) {
+                    Poll::Ready(Ok(input)) if input.is_empty() => return Poll::Ready(Event::Ended),
+                    Poll::Ready(Ok(input)) => {
+                        gathered.read = true;
+                        return Poll::Ready(Event::Read(input));
+                    }
+                    Poll::Ready(Err(error)) => {
+                        tracing::debug!(address = %self.peer, %error, "the connection broke");
+                        return Poll::Ready(Event::Ended);
+                    }
+                    Poll::Pending => {}
+                }
+            }
+            if self.poll_write_all(context).is_err() {
+                return Poll::Ready(Event::Ended);
+            }
+            if !has_room && self.has_room() {
+                return Poll::Ready(Event::Scan);
+            }
+            // What was passed over has to be asked for again, now that everything before it is written.
+            if std::mem::take(gathered).is_empty() {
+                return sleep.poll(context).map(|()| Event::Timeout);
+            }
+        }
+    }
+
+    /// Writes as much as the peer takes.
+    fn poll_write_all(&mut self, context: &mut Context<'_>) -> Result<(), Gone> {
         while !self.link.out.is_empty() {
             match self.link.poll_write(context) {
                 Poll::Ready(Ok(count)) if count > 0 => self.last_write = self.shared.clock.now(),
-                Poll::Ready(_) => return Poll::Ready(Event::Ended),
+                Poll::Ready(_) => return Err(Gone),
                 Poll::Pending => break,
             }
         }
-        let has_room = self.has_room();
-        if was_full && has_room {
-            return Poll::Ready(Event::Scan);
-        }
-        if attachment.poll_mailbox(has_room, context).is_ready() {
-            return Poll::Ready(Event::Mailbox);
-        }
-        // A peer that takes nothing is given nothing more to answer.
-        if has_room && attachment.wants_packets() {
-            match self.link.poll_read(context) {
-                Poll::Ready(Ok(input)) if input.is_empty() => return Poll::Ready(Event::Ended),
-                Poll::Ready(Ok(input)) => return Poll::Ready(Event::Read(input)),
-                Poll::Ready(Err(error)) => {
-                    tracing::debug!(address = %self.peer, %error, "the connection broke");
-                    return Poll::Ready(Event::Ended);
-                }
-                Poll::Pending => {}
-            }
-        }
-        sleep.poll(context).map(|()| Event::Timeout)
+        Ok(())
     }
 
-    /// Cuts all whole packets out of the input, and keeps the rest. Returns how many there were.
-    fn handle_input(&mut self, attachment: &mut Attachment, mut input: BytesMut, now: Now) -> usize {
-        let (version, limits) = (attachment.version(), &self.limits.decoding);
-        let mut whole = 0;
-        let mut fault = None;
-        let mut lengths = Vec::new();
-        while let Some(rest) = input.get(whole..).filter(|rest| !rest.is_empty()) {
-            match codec::frame_len(rest, Some(version), limits) {
-                Ok(Some(length)) if length <= rest.len() => {
-                    whole += length;
-                    lengths.push(length);
-                }
-                Ok(_) => break,
-                Err(violation) => {
-                    fault = Some(violation);
-                    break;
-                }
-            }
-        }
-        let count = lengths.len();
+    /// Handles all whole packets of the input, and keeps the rest. Returns how many there were.
+    fn handle_input(&mut self, attachment: &mut Attachment, input: BytesMut, now: Now) -> usize {
+        let mut read = input.freeze();
+        attachment.begin_read(link::held_bytes(read.len()));
+        let mut packets = codec::Packets::of(&read, attachment.version(), &self.limits.decoding);
+        let handled = attachment.handle_packets(&mut packets, now);
+        let (count, bytes, is_broken) = (packets.given(), packets.bytes(), packets.is_broken());
         let traffic = &self.shared.broker.counters.traffic;
         traffic.packets_received.add(count as u64);
-        traffic.bytes_received.add(whole as u64);
-        let read = input.split_to(whole).freeze();
-        if !input.is_empty() && fault.is_none() {
-            self.link.keep(input);
+        traffic.bytes_received.add(bytes as u64);
+        if bytes < read.len() && !is_broken {
+            let rest = read.split_off(bytes);
+            drop(read);
+            self.link.keep(rest);
         }
-        let mut at = 0;
-        let packets = lengths.into_iter().map(|length| {
-            let frame = at..at + length;
-            at = frame.end;
-            codec::decode_within(&read, frame, Some(version), limits)
-        });
-        if let Err(violation) = attachment.handle_packets(packets.chain(fault.map(Err)), now) {
+        if let Err(violation) = handled {
             self.report(attachment, &violation);
             attachment.close(Close::Violation(violation));
         }
-        attachment.charge(whole as u64, now);
+        attachment.charge(bytes as u64, now);
         self.check_authentication(attachment);
         count
     }

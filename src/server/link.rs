@@ -1,6 +1,6 @@
 //! Bytes in and out of one peer, in steps that never block each other.
 use super::outbox::{Outbox, PIECES_MAX};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -23,6 +23,11 @@ const READ_BYTES: usize = 64 << 10;
 /// Fewer bytes than this are copied out of the buffer, so that a message that waits keeps its neighbours in memory, and
 /// not the whole buffer.
 const COPIED_BYTES: usize = 8 << 10;
+
+/// What a message that came in a read of so many bytes holds on to, bytes.
+pub(super) const fn held_bytes(read: usize) -> usize {
+    if read < COPIED_BYTES || read > READ_BYTES { read } else { READ_BYTES }
+}
 
 thread_local! {
     /// The buffer that links of this thread read into, lent for the time of one read.
@@ -64,9 +69,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     }
 
     /// Keeps the beginning of a packet until its rest comes, in bytes of its own: the read buffer is lent to others.
-    pub fn keep(&mut self, rest: BytesMut) {
+    pub fn keep(&mut self, rest: Bytes) {
         // What has grown already is kept as it is, so that a long packet is not copied at every read.
-        self.partial = if rest.len() > READ_BYTES { rest } else { BytesMut::from(rest.as_ref()) };
+        let grown = if rest.len() > READ_BYTES { rest.try_into_mut() } else { Err(rest) };
+        self.partial = grown.unwrap_or_else(|rest| BytesMut::from(rest.as_ref()));
     }
 
     /// Bytes that came and were not handled.

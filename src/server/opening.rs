@@ -89,10 +89,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match codec::frame_len(&input, version, limits).map_err(|violation| refuse(violation, &input))? {
                 Some(length) if length <= input.len() => {
                     let frame = input.split_to(length).freeze();
-                    self.link.keep(input);
+                    self.link.keep(input.freeze());
                     return Ok(frame);
                 }
-                Some(_) | None => self.link.keep(input),
+                Some(_) | None => self.link.keep(input.freeze()),
             }
             let read = poll_fn(|context| self.link.poll_read(context)).await;
             input = read.map_err(|_| Refusal::Gone)?;
