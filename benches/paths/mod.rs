@@ -9,7 +9,7 @@ use vowmq::routing::{Subscriber, Subscription, Tree};
 use vowmq::session::{Delivery, Features, Limits, Outcome, Outgoing, Released, Session, Turn};
 use vowmq::store::log::{DiskFiles, Group, Lsn, Options, open};
 use vowmq::types::{
-    ClientId, Message, Now, PacketId, QoS, ReasonCode, SessionKey, Stamp, Text, TopicFilter, TopicName,
+    ClientId, Message, Now, PacketId, QoS, ReasonCode, SessionKey, Stamp, SubscriptionIds, Text, TopicFilter, TopicName,
 };
 
 /// One way through the path.
@@ -152,7 +152,7 @@ fn session_deliver(_: &Path) -> Go {
         message,
         qos: QoS::AtLeastOnce,
         retain: false,
-        subscription_ids: None,
+        subscription_ids: SubscriptionIds::default(),
         position: None,
         share: None,
         give_up_at: None,

@@ -45,6 +45,8 @@ pub struct Attachment {
     stalled: VecDeque<Packet>,
     /// The last read brought messages that the store keeps.
     is_publisher: bool,
+    /// Bytes of the last read.
+    read_bytes: u64,
     /// The last read brought messages of any kind.
     has_published: bool,
     /// The rates that bind this connection, what of its messages they counted, and until when it is not read from.
@@ -93,6 +95,7 @@ impl Attachment {
             held_bytes: 0,
             stalled: VecDeque::new(),
             is_publisher: false,
+            read_bytes: 0,
             has_published: false,
             allowances,
             charged: 0,
@@ -113,6 +116,11 @@ impl Attachment {
         attachment
     }
 
+    /// Says how large the read is whose packets come next: messages hold on to it.
+    pub fn begin_read(&mut self, bytes: usize) {
+        self.read_bytes = bytes as u64;
+    }
+
     /// Handles the packets of one read, in order, then carries out what they ask for.
     pub fn handle_packets(
         &mut self,
@@ -124,16 +132,10 @@ impl Attachment {
         self.has_published = false;
         let mut result = Ok(());
         for packet in packets {
-            result = packet.and_then(|packet| {
-                if self.broker.tracer.is_on() {
-                    self.trace_packet(&packet);
-                }
-                if self.has_to_wait(&packet) {
-                    self.stalled.push_back(packet);
-                    return Ok(());
-                }
-                self.session.handle_packet(packet, now, &mut self.desk.tools().turn)
-            });
+            result = match packet {
+                Ok(packet) => self.handle_packet(packet, now),
+                Err(violation) => Err(violation),
+            };
             if result.is_err() || self.desk.tools().turn.close.is_some() {
                 break;
             }
@@ -141,6 +143,17 @@ impl Attachment {
         // What came before a fault counts.
         self.finish_turn(now);
         result
+    }
+
+    fn handle_packet(&mut self, packet: Packet, now: Now) -> Result<(), Violation> {
+        if self.broker.tracer.is_on() {
+            self.trace_packet(&packet);
+        }
+        if self.has_to_wait(&packet) {
+            self.stalled.push_back(packet);
+            return Ok(());
+        }
+        self.session.handle_packet(packet, now, &mut self.desk.tools().turn)
     }
 
     /// Whether a packet has to wait until there is room on disk, or until those before it need not.
@@ -422,7 +435,7 @@ impl Attachment {
         }
         if !self.has_published {
             // The first of each turn stands for the others.
-            publication.message.received = crate::clock::stamp();
+            Arc::make_mut(&mut publication.message).received = crate::clock::stamp();
         }
         self.payload_bytes += publication.message.payload.len() as u64;
         self.has_published = true;
@@ -435,7 +448,7 @@ impl Attachment {
     }
 
     fn publish_if_allowed(&mut self, publication: Publication, now: Now, batch: &mut Batch) -> ReasonCode {
-        let Message { topic, qos, retain, .. } = &publication.message;
+        let Message { topic, qos, retain, .. } = &*publication.message;
         if !self.guard.may_publish(topic, *qos, *retain) {
             return self.deny(&publication);
         }
@@ -445,6 +458,7 @@ impl Attachment {
         };
         let (key, seed) = (self.slot.key, self.broker.seed);
         let publisher = self.publisher.get_or_insert_with(|| Box::new(Publisher::new(Some(key), seed ^ key.0)));
+        publisher.begin_turn(self.read_bytes);
         publisher.publish(&self.broker, publication.message, Origin::Client { inbound }, batch, now)
     }
 }

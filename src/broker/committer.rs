@@ -4,7 +4,7 @@ use super::{Counters, MailboxLimits, Memory, Slot, Tracer, Waypoint};
 use crate::clock::Stopwatch;
 use crate::session::{Change, Delivery};
 use crate::store::{Record, Store, StoreError, Target};
-use crate::types::{CommitSeq, Message, PacketId, SessionKey};
+use crate::types::{CommitSeq, Message, PacketId, Position, SessionKey};
 use parking_lot::{Condvar, Mutex};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, VecDeque};
@@ -411,7 +411,7 @@ impl Group {
     fn trace(&self, tracer: &Tracer) {
         for Addressed { slot, deliveries } in &self.deliveries.sessions {
             for delivery in deliveries {
-                let position = delivery.position.unwrap_or_default();
+                let position = delivery.position.map_or(0, Position::value);
                 tracer.note(&slot.client_id, &delivery.message, Waypoint::Stored { position });
             }
         }
@@ -429,7 +429,7 @@ impl Group {
             share: delivery.share.clone(),
             give_up_at: delivery.give_up_at,
         };
-        self.deliveries.push(slot, Delivery { position: Some(position), ..delivery });
+        self.deliveries.push(slot, Delivery { position: Some(Position::new(position)), ..delivery });
         target
     }
 }

@@ -5,6 +5,7 @@
 use super::{Batch, Broker, Lost, Origin, Publisher};
 use crate::codec::ForwardProperties;
 use crate::types::{Message, Now, Stamp, Text, TopicName};
+use std::sync::Arc;
 
 /// Copies made in one turn of the house.
 const TURN_MAX: usize = 256;
@@ -39,7 +40,7 @@ impl Publisher {
         let Ok(topic) = topic else { return broker.counters.dead_letters_left_out.add(1) };
         if self.reaches_anybody(broker, &topic) {
             broker.counters.dead_letters.add(1);
-            self.publish(broker, copy(lost, topic), Origin::House, batch, now);
+            self.publish(broker, Arc::new(copy(lost, topic)), Origin::House, batch, now);
         }
     }
 }

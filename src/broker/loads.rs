@@ -4,7 +4,7 @@ use super::scan::ScanPage;
 use super::{Batch, Broker, QueueSettings, Slot};
 use crate::session::{Delivery, Released, Shelved};
 use crate::store::{Page, Queued, Shelf, StoreError};
-use crate::types::{QoS, SessionKey, TopicFilter};
+use crate::types::{Position, QoS, SessionKey, TopicFilter};
 use parking_lot::{Condvar, Mutex};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -223,7 +223,7 @@ impl Broker {
                         page.deliveries.into_iter().filter_map(|queued| shared_delivery(queued, &broker.queue))
                     {
                         // [MQTT-4.8.2-5]: what QoS 2 began ends with the session.
-                        let position = delivery.position.unwrap_or_default();
+                        let position = delivery.position.map_or(0, Position::value);
                         if position >= *sent_below || delivery.qos == QoS::AtLeastOnce {
                             broker.pass_on(&load.slot, delivery, house, batch);
                         }
@@ -271,7 +271,7 @@ impl Broker {
             let mut turn = crate::session::Turn::default();
             for queued in page.deliveries {
                 let Some(delivery) = shared_delivery(queued, &broker.queue) else { continue };
-                let position = delivery.position.unwrap_or_default();
+                let position = delivery.position.map_or(0, Position::value);
                 // QoS 2 stays with the receiver that began it [MQTT-4.8.2-4].
                 let may_move = position >= parked.sent_below() || delivery.qos == QoS::AtLeastOnce;
                 let is_claimed = delivery.share.as_deref() == Some(filter) && may_move;
@@ -307,7 +307,7 @@ pub(super) fn shelved(queued: Queued, rules: &QueueSettings) -> Shelved {
             qos: target.qos,
             retain: target.retain,
             subscription_ids: target.subscription_ids,
-            position: Some(target.position),
+            position: Some(Position::new(target.position)),
             share: target.share,
             give_up_at: target.give_up_at,
         }),

@@ -48,7 +48,7 @@ impl Broker {
             let step = super::Waypoint::Received { packet_id: None, qos: message.qos, retain: message.retain };
             self.tracer.note(&slot.client_id, message, step);
         }
-        let code = publisher.publish(self, message, Origin::Client { inbound: None }, &mut batch, now);
+        let code = publisher.publish(self, Arc::new(message), Origin::Client { inbound: None }, &mut batch, now);
         if let Some(message) = traced.filter(|_| code != ReasonCode::Success) {
             self.tracer.note(&slot.client_id, &message, super::Waypoint::Refused { code });
         }

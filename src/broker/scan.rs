@@ -3,7 +3,7 @@ use super::retained::Found;
 use super::{Broker, QueueSettings};
 use crate::packet::SubscriptionOptions;
 use crate::session::Delivery;
-use crate::types::{Message, Now, TopicFilter, TopicName};
+use crate::types::{Message, Now, SubscriptionIds, TopicFilter, TopicName};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(super) struct Scans {
 struct Scan {
     filter: TopicFilter,
     options: SubscriptionOptions,
-    subscription_ids: Option<Arc<[u32]>>,
+    subscription_ids: SubscriptionIds,
     after: Option<TopicName>,
 }
 
@@ -50,7 +50,7 @@ impl Scans {
         id: Option<u32>,
         after: Option<TopicName>,
     ) {
-        let subscription_ids = id.map(|id| Arc::from([id]));
+        let subscription_ids = SubscriptionIds::from(id);
         // A repeated SUBSCRIBE starts its scan again [MQTT-3.8.4-4].
         self.cancel(&filter);
         self.pending.push_back(Scan { filter: filter.detached(), options, subscription_ids, after });

@@ -410,7 +410,19 @@ impl Inbox {
         }
     }
 
+    /// Whether none of the deliveries can be one too many, or has to stay on the shelf.
+    fn takes_all(&self, deliveries: &[Delivery], limits: MailboxLimits) -> bool {
+        let is_queued = |delivery: &Delivery| delivery.qos != QoS::AtMostOnce && delivery.position.is_none();
+        let has_room = self.deliveries.len() + deliveries.len() <= limits.messages_max;
+        deliveries.iter().all(is_queued) && has_room
+    }
+
     fn take_in(&mut self, deliveries: &mut Vec<Delivery>, limits: MailboxLimits, counters: &Counters, memory: &Memory) {
+        if self.takes_all(deliveries, limits) {
+            self.bytes += deliveries.iter().map(Delivery::cost_bytes).sum::<u64>();
+            self.deliveries.append(deliveries);
+            return;
+        }
         let may_hold = memory.has_room();
         let held_before = self.held_bytes;
         let mut refused = 0;
@@ -427,7 +439,7 @@ impl Inbox {
                 let is_held = may_hold && self.held_bytes < HELD_BYTES_MAX;
                 if !is_held || self.shelved.is_some() {
                     let (end, cost) = &mut **self.shelved.get_or_insert_default();
-                    *end = position + 1;
+                    *end = position.value() + 1;
                     cost.add(&delivery);
                     continue;
                 }

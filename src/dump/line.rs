@@ -2,7 +2,8 @@
 use crate::packet::{RetainHandling, SubscriptionOptions, Will};
 use crate::store::{Presence, SessionImage, Target};
 use crate::types::{
-    ClientId, Identity, Message, Now, PublishProperties, QoS, SessionKey, Stamp, Text, TopicFilter, TopicName,
+    ClientId, Identity, Message, Now, PublishProperties, QoS, SessionKey, Stamp, SubscriptionIds, Text, TopicFilter,
+    TopicName,
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -273,7 +274,7 @@ impl MessageLine {
             position: target.position,
             delivery_qos: target.qos as u8,
             delivery_retain: target.retain,
-            subscription_ids: target.subscription_ids.as_deref().unwrap_or_default().to_vec(),
+            subscription_ids: target.subscription_ids.as_slice().to_vec(),
             share: target.share.as_deref().map(|share| share.as_str().to_owned()),
             give_up_at_ms: target.give_up_at.map(Now::as_millis),
             body: BodyLine::of(message),
@@ -286,7 +287,7 @@ impl MessageLine {
             position: self.position,
             qos: qos(self.delivery_qos)?,
             retain: self.delivery_retain,
-            subscription_ids: (!self.subscription_ids.is_empty()).then(|| Arc::from(self.subscription_ids.clone())),
+            subscription_ids: SubscriptionIds::from(self.subscription_ids.clone()),
             share: self.share.as_deref().map(filter).transpose()?.map(Arc::new),
             give_up_at: self.give_up_at_ms.map(Now::from_millis),
         })

@@ -1,7 +1,7 @@
 //! From lines to the records of a store.
 use super::line::{FORMAT, Fault, Line, SessionLine, filter, topic};
 use crate::store::{POSITIONS_MAX, Record, Store, StoreError, Targets};
-use crate::types::{Message, Now, PacketId, QoS, SessionKey, Stamp, TopicName};
+use crate::types::{Message, Now, PacketId, QoS, SessionKey, Stamp, SubscriptionIds, TopicName};
 use bytes::Bytes;
 use std::io::{self, BufRead};
 use std::sync::Arc;
@@ -89,7 +89,7 @@ impl Reading<'_> {
                     position,
                     qos: QoS::ExactlyOnce,
                     retain: false,
-                    subscription_ids: None,
+                    subscription_ids: SubscriptionIds::default(),
                     share: None,
                     give_up_at: None,
                 };

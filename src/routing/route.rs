@@ -1,7 +1,7 @@
 //! Where one topic's messages go.
 use super::group::Group;
 use super::subscription::{Subscriber, Subscription};
-use crate::types::{QoS, SessionKey};
+use crate::types::{QoS, SessionKey, SubscriptionIds};
 use std::sync::Arc;
 
 /// All receivers of a topic, in an order that does not depend on the tree's history.
@@ -21,8 +21,8 @@ pub struct Target<S> {
     pub qos: QoS,
     /// Whether any of them asks for the RETAIN flag as published.
     pub retain_as_published: bool,
-    /// All their Subscription Identifiers, ascending; `None` if they have none.
-    pub subscription_ids: Option<Arc<[u32]>>,
+    /// All their Subscription Identifiers, ascending.
+    pub subscription_ids: SubscriptionIds,
 }
 
 /// A matching subscription, before subscriptions of one session are merged.
@@ -37,7 +37,7 @@ impl<S> Route<S> {
 impl<S> Target<S> {
     /// All Subscription Identifiers of the matching subscriptions, ascending.
     pub fn ids(&self) -> &[u32] {
-        self.subscription_ids.as_deref().unwrap_or_default()
+        self.subscription_ids.as_slice()
     }
 }
 
@@ -51,7 +51,7 @@ pub(super) fn merge<S: Subscriber>(mut hits: Vec<Hit<'_, S>>) -> Vec<Target<S>> 
         // [MQTT-3.3.4-3]: an identifier that several subscriptions have is sent as often.
         ids.clear();
         ids.extend(overlapping.iter().filter_map(|(_, subscription)| subscription.id));
-        let last = targets.last().and_then(|target| target.subscription_ids.as_ref());
+        let last = targets.last().map(|target| &target.subscription_ids);
         targets.push(Target {
             subscriber: first.subscriber.clone(),
             // [MQTT-3.3.4-2]
@@ -64,10 +64,9 @@ pub(super) fn merge<S: Subscriber>(mut hits: Vec<Hit<'_, S>>) -> Vec<Target<S>> 
 }
 
 /// Sessions of one program tend to use the same identifiers, so the last list is often the next one too.
-fn share_ids(ids: &[u32], last: Option<&Arc<[u32]>>) -> Option<Arc<[u32]>> {
+fn share_ids(ids: &[u32], last: Option<&SubscriptionIds>) -> SubscriptionIds {
     match last {
-        _ if ids.is_empty() => None,
-        Some(last) if **last == *ids => Some(Arc::clone(last)),
-        Some(_) | None => Some(Arc::from(ids)),
+        Some(last) if last.as_slice() == ids => last.clone(),
+        Some(_) | None => SubscriptionIds::from(ids.to_vec()),
     }
 }

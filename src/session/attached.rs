@@ -78,7 +78,7 @@ impl Session {
     /// Handles a message for the client.
     pub fn handle_delivery(&mut self, delivery: Delivery, now: Now, turn: &mut Turn) {
         match delivery.qos {
-            QoS::AtMostOnce => self.send_qos0(&delivery, now, turn),
+            QoS::AtMostOnce => self.send_qos0(delivery, now, turn),
             QoS::AtLeastOnce | QoS::ExactlyOnce => {
                 self.state.enqueue(delivery, self.may_hold, turn);
                 self.advance(now, turn);
@@ -250,7 +250,8 @@ impl Session {
                         QoS::ExactlyOnce => PublishQoS::ExactlyOnce(id),
                         QoS::AtMostOnce | QoS::AtLeastOnce => PublishQoS::AtLeastOnce(id),
                     };
-                    let (publish, naming) = compose(self.version, &self.outbound_aliases, delivery, qos, dup, now);
+                    let mut publish = OutgoingPublish { dup, ..delivery.publish(qos) };
+                    let naming = address(&mut publish, self.version, &self.outbound_aliases, now);
                     // [MQTT-3.1.2-24], [MQTT-3.1.2-25]
                     if publish.frame().packet_len(self.version) > self.packet_bytes_max {
                         let position = self.state.outbound.too_large();
@@ -267,17 +268,18 @@ impl Session {
         self.state.report(turn);
     }
 
-    fn send_qos0(&mut self, delivery: &Delivery, now: Now, turn: &mut Turn) {
+    fn send_qos0(&mut self, delivery: Delivery, now: Now, turn: &mut Turn) {
         let is_forbidden = self.clearance.as_ref().is_some_and(|clearance| !clearance.has(&delivery.message.topic));
         let forbidden = is_forbidden.then_some(DropReason::Forbidden);
         if let Some(reason) = forbidden.or_else(|| delivery.is_over(now)) {
-            turn.dropped.push(Dropped::new(reason, delivery));
+            turn.dropped.push(Dropped::new(reason, &delivery));
             return;
         }
-        let (publish, naming) =
-            compose(self.version, &self.outbound_aliases, delivery, PublishQoS::AtMostOnce, false, now);
+        let mut publish = delivery.into_publish(PublishQoS::AtMostOnce);
+        let naming = address(&mut publish, self.version, &self.outbound_aliases, now);
         if publish.frame().packet_len(self.version) > self.packet_bytes_max {
-            turn.dropped.push(Dropped::new(DropReason::TooLarge, delivery));
+            let (reason, qos) = (DropReason::TooLarge, QoS::AtMostOnce);
+            turn.dropped.push(Dropped { reason, qos, message: publish.message });
             return;
         }
         self.outbound_aliases.sent(&publish.message.topic, naming);
@@ -338,30 +340,15 @@ impl Session {
     }
 }
 
-/// The PUBLISH for a delivery, and how it names its topic.
-fn compose(
-    version: Version,
-    aliases: &OutboundAliases,
-    delivery: &Delivery,
-    qos: PublishQoS,
-    dup: bool,
-    now: Now,
-) -> (OutgoingPublish, Naming) {
-    let naming = aliases.propose(&delivery.message.topic);
-    let topic_alias = match naming {
-        Naming::Topic => None,
-        Naming::Set(alias) | Naming::Alias(alias) => Some(alias),
-    };
-    let v5 = version.is_v5();
-    let publish = OutgoingPublish {
-        message: delivery.message.clone(),
-        dup,
-        qos,
-        retain: delivery.retain,
-        topic_alias,
-        alias_only: matches!(naming, Naming::Alias(_)),
-        expiry_s: if v5 { delivery.message.expiry_left_s(now) } else { None },
-        subscription_ids: delivery.subscription_ids.clone(),
-    };
-    (publish, naming)
+/// Fills in what depends on the receiver's connection and the time: how the topic is named, and how long it is valid.
+fn address(publish: &mut OutgoingPublish, version: Version, aliases: &OutboundAliases, now: Now) -> Naming {
+    let naming = aliases.propose(&publish.message.topic);
+    if let Naming::Set(alias) | Naming::Alias(alias) = naming {
+        publish.topic_alias = Some(alias);
+        publish.alias_only = matches!(naming, Naming::Alias(_));
+    }
+    if version.is_v5() {
+        publish.expiry_s = publish.message.expiry_left_s(now);
+    }
+    naming
 }

@@ -1,6 +1,6 @@
 //! A message on its way to one session, and the PUBLISH it becomes.
 use crate::packet::{PublishFrame, PublishQoS};
-use crate::types::{Message, Now, QoS, TopicFilter};
+use crate::types::{Message, Now, Position, QoS, SubscriptionIds, TopicFilter};
 use std::sync::Arc;
 
 /// One message for one session, decided at routing.
@@ -11,10 +11,10 @@ pub struct Delivery {
     pub qos: QoS,
     /// The RETAIN flag to send.
     pub retain: bool,
-    /// Identifiers of all subscriptions that matched; `None` if there are none.
-    pub subscription_ids: Option<Arc<[u32]>>,
+    /// Identifiers of all subscriptions that matched.
+    pub subscription_ids: SubscriptionIds,
     /// The queue position that the store gave it; `None` where nothing is stored, and the session counts for itself.
-    pub position: Option<u64>,
+    pub position: Option<Position>,
     /// The shared subscription it came by.
     pub share: Option<Arc<TopicFilter>>,
     /// When it has waited for long enough and is given up, if it was not sent; `None` is never.
@@ -36,6 +36,15 @@ impl Delivery {
     pub fn cost_bytes(&self) -> u64 {
         u64::from(self.cost_bytes)
     }
+
+    /// The PUBLISH to send, as far as it does not depend on the receiver's connection.
+    pub(super) fn publish(&self, qos: PublishQoS) -> OutgoingPublish {
+        OutgoingPublish::new(self.message.clone(), self.retain, self.subscription_ids.clone(), qos)
+    }
+
+    pub(super) fn into_publish(self, qos: PublishQoS) -> OutgoingPublish {
+        OutgoingPublish::new(self.message, self.retain, self.subscription_ids, qos)
+    }
 }
 
 /// A PUBLISH to write. Its parts are shared with every other receiver of the message.
@@ -49,10 +58,23 @@ pub struct OutgoingPublish {
     /// Whether the alias is known to the receiver, so that the topic stays out.
     pub alias_only: bool,
     pub expiry_s: Option<u32>,
-    pub subscription_ids: Option<Arc<[u32]>>,
+    pub subscription_ids: SubscriptionIds,
 }
 
 impl OutgoingPublish {
+    const fn new(message: Arc<Message>, retain: bool, subscription_ids: SubscriptionIds, qos: PublishQoS) -> Self {
+        Self {
+            message,
+            dup: false,
+            qos,
+            retain,
+            topic_alias: None,
+            alias_only: false,
+            expiry_s: None,
+            subscription_ids,
+        }
+    }
+
     pub fn frame(&self) -> PublishFrame<'_> {
         PublishFrame {
             dup: self.dup,
@@ -61,7 +83,7 @@ impl OutgoingPublish {
             topic: if self.alias_only { &[] } else { self.message.topic.as_bytes() },
             topic_alias: self.topic_alias,
             expiry_s: self.expiry_s,
-            subscription_ids: self.subscription_ids.as_deref().unwrap_or_default(),
+            subscription_ids: self.subscription_ids.as_slice(),
             forward: &self.message.forward,
             payload: &self.message.payload,
         }

@@ -2,7 +2,7 @@
 use super::outbound::awaited;
 use super::state::State;
 use super::{Delivery, Parked, Session, Shelved, Subscribed};
-use crate::types::{Now, PacketId, TopicFilter};
+use crate::types::{Now, PacketId, Position, TopicFilter};
 
 /// Which part of a queue is looked at: positions from `from` on, `at_most` deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl Look {
             let mut in_hand = match shelved {
                 Shelved::Received { position } => InHand::new(position, Stage::AwaitingPubComp),
                 Shelved::Delivery(delivery) => {
-                    let position = delivery.position.unwrap_or_default();
+                    let position = delivery.position.map_or(0, Position::value);
                     let was_sent = position < self.sent_below;
                     let stage = if was_sent { awaited(delivery.qos) } else { Stage::Queued };
                     InHand::new(position, stage).with(delivery)

@@ -8,7 +8,7 @@
 mod giving_up;
 
 use super::{Change, Clearance, Delivery, DropReason, Dropped, Released};
-use crate::types::{Now, PacketId, QoS, ReasonCode};
+use crate::types::{Now, PacketId, Position, QoS, ReasonCode};
 use giving_up::is_forbidden;
 pub(super) use look::awaited;
 use look::awaited_counts;
@@ -178,7 +178,7 @@ impl Outbound {
     }
 
     fn load_one(&mut self, mut delivery: Delivery) {
-        let position = delivery.position.unwrap_or(self.loaded_end);
+        let position = delivery.position.map_or(self.loaded_end, Position::value);
         let is_given_up = position >= self.sent_below && position < self.given_up_below;
         if position < self.loaded_end || position >= self.shelved_end || is_given_up {
             return;
@@ -252,7 +252,7 @@ impl Outbound {
     /// Appends a delivery; one whose position was seen before is not taken again. Where it may stay on the shelf and
     /// `may_hold` is not given, it does.
     pub fn push(&mut self, delivery: Delivery, may_hold: bool) {
-        let position = delivery.position.unwrap_or(self.end());
+        let position = delivery.position.map_or(self.end(), Position::value);
         if position < self.end() {
             return;
         }
@@ -407,13 +407,16 @@ impl Outbound {
         }
     }
 
-    /// Whether anything was given up or given back since it was last taken.
-    pub fn has_news(&self) -> bool {
-        self.released.messages > 0 || !self.dropped.is_empty() || !self.orphans.is_empty() || self.dropped_unseen > 0
+    /// Whether anything was given up since it was last taken.
+    pub fn has_given_up(&self) -> bool {
+        !self.dropped.is_empty() || !self.orphans.is_empty() || self.dropped_unseen > 0
     }
 
-    pub fn take_released(&mut self) -> Released {
-        std::mem::take(&mut self.released)
+    /// Hands over what was given back since.
+    pub fn hand_released_to(&mut self, released: &mut Released) {
+        if self.released.messages > 0 {
+            released.take_in(&mut self.released);
+        }
     }
 
     fn acknowledge(&mut self, id: PacketId, expected: impl Fn(&Entry) -> Option<bool>) -> Acknowledged {

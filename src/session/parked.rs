@@ -213,7 +213,7 @@ impl Parked {
         self.will_at = None;
         if let Some(will) = self.state.will.take() {
             let qos = will_qos(will.qos);
-            turn.asks.push(Ask::Publish(Publication { message: will_message(*will, now), qos }));
+            turn.asks.push(Ask::Publish(Publication { message: Arc::new(will_message(*will, now)), qos }));
         }
     }
 }

@@ -4,6 +4,7 @@ use super::inbound::{Arrival, Inbound};
 use super::{Ask, Change, Denied311, Limits, Outcome, Publication, Refused311, Session, Turn};
 use crate::packet::{Publish, PublishQoS, Version};
 use crate::types::{Message, Now, PacketId, QoS, ReasonCode, Stamp, Violation};
+use std::sync::Arc;
 
 impl Session {
     pub(super) fn handle_publish(&mut self, publish: Publish, now: Now, turn: &mut Turn) -> Result<(), Violation> {
@@ -30,7 +31,7 @@ impl Session {
                 Arrival::New => self.gate.hold_for(turn.asks.len(), Response::PubRec(id, ReasonCode::Success)),
             },
         }
-        let message = Message {
+        let message = Arc::new(Message {
             topic,
             payload: publish.payload,
             qos: publish.qos.level(),
@@ -38,7 +39,7 @@ impl Session {
             expires_at: publish.properties.expiry_s.map(|expiry_s| now.plus_seconds(expiry_s)),
             received: Stamp::default(),
             forward: publish.properties.forward,
-        };
+        });
         turn.asks.push(Ask::Publish(Publication { message, qos: publish.qos }));
         Ok(())
     }

@@ -54,6 +54,15 @@ impl Released {
         self.bytes += other.bytes;
         self.by_rule.merge(&other.by_rule);
     }
+
+    /// The same, and leaves nothing.
+    pub fn take_in(&mut self, other: &mut Self) {
+        self.messages += std::mem::take(&mut other.messages);
+        self.bytes += std::mem::take(&mut other.bytes);
+        if !other.by_rule.is_empty() {
+            self.by_rule.merge(&std::mem::take(&mut other.by_rule));
+        }
+    }
 }
 
 /// Messages and their bytes.

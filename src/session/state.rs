@@ -79,14 +79,12 @@ impl State {
 
     /// Hands over what the queue gave up and gave back.
     pub fn report(&mut self, turn: &mut Turn) {
-        if !self.outbound.has_news() {
-            return;
+        self.outbound.hand_released_to(&mut turn.released);
+        if self.outbound.has_given_up() {
+            turn.dropped.append(&mut self.outbound.take_dropped());
+            turn.orphans.append(&mut self.outbound.take_orphans());
+            turn.dropped_unseen += self.outbound.take_dropped_unseen();
         }
-        let released = self.outbound.take_released();
-        turn.released.merge(&released);
-        turn.dropped.append(&mut self.outbound.take_dropped());
-        turn.orphans.append(&mut self.outbound.take_orphans());
-        turn.dropped_unseen += self.outbound.take_dropped_unseen();
     }
 }
 

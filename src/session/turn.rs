@@ -2,6 +2,7 @@
 use super::{AuthenticationStep, Close, Delivery, Dropped, OutgoingPublish, Released};
 use crate::packet::{Ack, AckType, Packet, PublishQoS, SubscriptionOptions};
 use crate::types::{Message, PacketId, ReasonCode, TopicFilter};
+use std::sync::Arc;
 
 /// Collects the effects of the inputs handled since it was last emptied. Reused, so that steady traffic allocates nothing.
 #[derive(Debug, Default)]
@@ -67,7 +68,8 @@ pub enum Ask {
 /// A message that a client, or its will, publishes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publication {
-    pub message: Message,
+    /// Not shared with anybody yet, but made for it: it is passed on many times on its way.
+    pub message: Arc<Message>,
     /// How it came: a QoS 2 identifier is stored with the message, in one record.
     pub qos: PublishQoS,
 }

@@ -1,6 +1,8 @@
 //! What is written so that a crash loses nothing that was acknowledged.
 use crate::packet::{SubscriptionOptions, Will};
-use crate::types::{ClientId, Identity, Message, Now, PacketId, QoS, SessionKey, TopicFilter, TopicName};
+use crate::types::{
+    ClientId, Identity, Message, Now, PacketId, QoS, SessionKey, SubscriptionIds, TopicFilter, TopicName,
+};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -143,7 +145,7 @@ pub struct Target {
     pub position: u64,
     pub qos: QoS,
     pub retain: bool,
-    pub subscription_ids: Option<Arc<[u32]>>,
+    pub subscription_ids: SubscriptionIds,
     /// The shared subscription it came by.
     pub share: Option<Arc<TopicFilter>>,
     /// When it is given up, if it was not sent; `None` is never.

@@ -55,16 +55,12 @@ impl Stamp {
 }
 
 impl Message {
-    /// A copy that owns its bytes, so that a message kept for long does not hold a whole read buffer. `topic` is the
+    /// Gives it bytes of its own, so that a message kept for long does not hold a whole read buffer. `topic` is the
     /// same topic in bytes that do not hold one either, shared with other messages on it.
-    #[must_use]
-    pub fn detached(&self, topic: &TopicName) -> Self {
-        Self {
-            topic: topic.clone(),
-            payload: Bytes::copy_from_slice(&self.payload),
-            forward: Bytes::copy_from_slice(&self.forward),
-            ..*self
-        }
+    pub fn detach(&mut self, topic: &TopicName) {
+        self.topic = topic.clone();
+        self.payload = Bytes::copy_from_slice(&self.payload);
+        self.forward = Bytes::copy_from_slice(&self.forward);
     }
 
     /// Bytes counted against queue and retained limits: topic, properties and payload, and the fixed cost of keeping them.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use vowmq::packet::Packet;
 use vowmq::store::{Record, Target};
-use vowmq::types::{ClientId, Message, QoS, ReasonCode, SessionKey, Stamp, Text, TopicName};
+use vowmq::types::{ClientId, Message, QoS, ReasonCode, SessionKey, Stamp, SubscriptionIds, Text, TopicName};
 
 fn connected(world: &Durable, client_id: &str) -> crate::peer::Peer {
     let mut client = world.connect(connect(client_id));
@@ -205,7 +205,7 @@ fn a_delivery_that_is_never_acknowledged_costs_no_more_for_all_that_came_and_wen
             expires_at: None,
             received: Stamp::default(),
         };
-        let (qos, subscription_ids) = (QoS::AtLeastOnce, None);
+        let (qos, subscription_ids) = (QoS::AtLeastOnce, SubscriptionIds::default());
         let target = Target { session, position, qos, retain: false, subscription_ids, share: None, give_up_at: None };
         Record::Published {
             message: Arc::new(message),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use vowmq::store::cold::MemoryCold;
 use vowmq::store::log::fault::FaultFiles;
 use vowmq::store::{DurableStore, Options, POSITIONS_MAX, Page, Queued, Record, Store, Target};
-use vowmq::types::{ClientId, Message, QoS, SessionKey, Stamp, Text, TopicName};
+use vowmq::types::{ClientId, Message, QoS, SessionKey, Stamp, SubscriptionIds, Text, TopicName};
 
 /// Reading a page takes microseconds, or for ever.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -58,7 +58,7 @@ fn published(session: SessionKey, position: u64) -> Record {
         position,
         qos: QoS::AtLeastOnce,
         retain: false,
-        subscription_ids: None,
+        subscription_ids: SubscriptionIds::default(),
         share: None,
         give_up_at: None,
     };

@@ -13,7 +13,8 @@ use vowmq::store::cold::{Cold, Failure, MemoryCold};
 use vowmq::store::log::fault::FaultFiles;
 use vowmq::store::{self, DurableStore, Options, Record, Restored, Shelf, Store, Target};
 use vowmq::types::{
-    ClientId, Identity, Message, Now, PacketId, PublishProperties, QoS, SessionKey, Stamp, Text, TopicFilter, TopicName,
+    ClientId, Identity, Message, Now, PacketId, PublishProperties, QoS, SessionKey, Stamp, SubscriptionIds, Text,
+    TopicFilter, TopicName,
 };
 
 fn qos() -> impl Strategy<Value = QoS> {
@@ -124,7 +125,7 @@ fn record() -> impl Strategy<Value = Record> {
                     position: 0,
                     qos,
                     retain,
-                    subscription_ids: (!ids.is_empty()).then(|| Arc::from(ids)),
+                    subscription_ids: SubscriptionIds::from(ids),
                     share: share.map(Arc::new),
                     give_up_at: None,
                 });

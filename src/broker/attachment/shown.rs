@@ -5,6 +5,7 @@ use crate::broker::{ByQoS, Waypoint};
 use crate::packet::{Ack, Packet};
 use crate::session::{Close, Outgoing, Publication};
 use crate::types::{Message, Now, Stamp};
+use std::sync::Arc;
 
 impl Attachment {
     /// Counts deliveries that were written, by QoS, and the bytes of their payloads.
@@ -60,7 +61,7 @@ impl Attachment {
     }
 
     /// The message, if somebody follows messages.
-    pub(super) fn trace_received(&self, publication: &Publication) -> Option<Message> {
+    pub(super) fn trace_received(&self, publication: &Publication) -> Option<Arc<Message>> {
         let tracer = &self.broker.tracer;
         if !tracer.is_on() {
             return None;

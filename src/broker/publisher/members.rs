@@ -5,7 +5,8 @@ use super::{Publisher, cost_bytes};
 use crate::broker::{Broker, Slot, SlotHandle};
 use crate::routing::{Group, MemberState};
 use crate::session::{Limits, Released};
-use crate::types::{Message, QoS, SessionKey, TopicFilter};
+use crate::types::{Message, QoS, SessionKey, SubscriptionIds, TopicFilter};
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// What one message takes of a queue.
@@ -24,9 +25,9 @@ impl Publisher {
         broker: &Broker,
         route: &CachedRoute,
         message: &Message,
-    ) -> Vec<CachedTarget> {
+    ) -> SmallVec<[CachedTarget; 1]> {
         let cost = Cost { qos: message.qos, bytes: cost_bytes(message), rule: route.rule };
-        let mut picked = Vec::new();
+        let mut picked = SmallVec::new();
         for (group, filter) in &route.groups {
             let target = self.pick(broker, group, filter, None, cost);
             // Without one that has room, one that has none decides what becomes of the message.
@@ -46,17 +47,19 @@ impl Publisher {
         cost: Cost,
     ) -> Option<CachedTarget> {
         self.choice = self.choice.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-        let limits = broker.limits.load();
+        let limits = self.limits.take().unwrap_or_else(|| broker.limits.load_full());
         let state = |handle: &SlotHandle| {
             let has_no_room = cost.qos != QoS::AtMostOnce && self.is_full(broker, &limits, &handle.0, cost);
             if has_no_room { MemberState::Gone } else { member_state(&handle.0) }
         };
-        let member = group.pick(broker.shared_strategy, self.choice >> 33, exclude, state)?;
+        let member = group.pick(broker.shared_strategy, self.choice >> 33, exclude, state);
+        self.limits = Some(limits);
+        let member = member?;
         Some(CachedTarget {
             peer: self.peer(&member.subscriber),
             qos: member.options.qos,
             retain_as_published: member.options.retain_as_published,
-            subscription_ids: member.id.map(|id| Arc::from([id])),
+            subscription_ids: SubscriptionIds::from(member.id),
             share: Some(filter.clone()),
         })
     }

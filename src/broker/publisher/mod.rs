@@ -9,7 +9,7 @@ mod routes;
 
 use super::committer::{Batch, Receivers};
 use super::{Broker, Lost, Slot, Waypoint};
-use crate::session::{Delivery, Released};
+use crate::session::{Delivery, Limits, Released};
 use crate::types::{Message, Now, PacketId, QoS, ReasonCode, SessionKey, TopicName};
 use members::Cost;
 use plan::{Missed, Plan};
@@ -27,6 +27,14 @@ pub struct Publisher {
     by_key: HashMap<SessionKey, usize, foldhash::fast::RandomState>,
     dirty: Vec<usize>,
     choice: u64,
+    /// The route of the last message: the next one is most often on the same topic.
+    last: Option<Arc<CachedRoute>>,
+    /// How often all routes were forgotten.
+    forgotten: u64,
+    /// The queue limits of this turn.
+    limits: Option<Arc<Limits>>,
+    /// Bytes that the messages of this turn hold on to together.
+    read_bytes: u64,
 }
 
 /// A receiver, with what has gathered for it in this batch.
@@ -36,6 +44,9 @@ struct Peer {
     pending: Vec<Delivery>,
     /// Queue space taken in this batch.
     reserved: Released,
+    /// Deliveries of this batch, and of the one before in which there were any.
+    run: u64,
+    last_run: u64,
     is_dirty: bool,
 }
 
@@ -60,6 +71,9 @@ pub enum Origin {
 pub const REFUSED: &str = "refused";
 /// The reason in the drop log where the publisher had no right to publish.
 pub const DENIED: &str = "denied";
+/// Bytes of read buffers that the messages waiting for one receiver may hold on to, about; beyond that messages get
+/// bytes of their own.
+const HELD_READS_BYTES: u64 = 4 << 20;
 /// Dead letters made of one message; more of its receivers are only counted.
 const COPIES_MAX: usize = 64;
 
@@ -74,6 +88,10 @@ impl Publisher {
             by_key: HashMap::default(),
             dirty: Vec::new(),
             choice: seed,
+            last: None,
+            forgotten: 0,
+            limits: None,
+            read_bytes: 0,
         }
     }
 
@@ -81,14 +99,32 @@ impl Publisher {
     pub fn publish(
         &mut self,
         broker: &Broker,
-        message: Message,
+        message: Arc<Message>,
+        origin: Origin,
+        batch: &mut Batch,
+        now: Now,
+    ) -> ReasonCode {
+        let route = self.route(broker, &message.topic);
+        let forgotten = self.forgotten;
+        let code = self.publish_along(broker, &route, message, origin, batch, now);
+        // Not if a dead letter made it forget them, and the receivers that they speak of.
+        if self.forgotten == forgotten {
+            self.last = Some(route);
+        }
+        code
+    }
+
+    fn publish_along(
+        &mut self,
+        broker: &Broker,
+        route: &CachedRoute,
+        mut message: Arc<Message>,
         origin: Origin,
         batch: &mut Batch,
         now: Now,
     ) -> ReasonCode {
         let is_retained = message.retain;
-        let route = self.route(broker, &message.topic);
-        let picked = self.pick_members(broker, &route, &message);
+        let picked = self.pick_members(broker, route, &message);
         let targets = || route.targets.iter().chain(&picked);
         if targets().next().is_none() && !is_retained {
             return ReasonCode::NoMatchingSubscribers;
@@ -100,8 +136,10 @@ impl Publisher {
         if is_refused(broker, &plan, &message, is_stored, origin) {
             return ReasonCode::QuotaExceeded;
         }
-        let is_kept = is_retained || self.is_kept(broker, &route);
-        let message = Arc::new(if is_kept { message.detached(&route.topic) } else { message });
+        let is_kept = is_retained || self.is_kept(broker, targets());
+        if is_kept {
+            Arc::make_mut(&mut message).detach(&route.topic);
+        }
         if is_retained && !broker.retained.put(&message, keeps_retained, &broker.counters) {
             return ReasonCode::QuotaExceeded;
         }
@@ -150,10 +188,15 @@ impl Publisher {
 
     /// Hands the gathered deliveries to their receivers.
     pub fn flush(&mut self, broker: &Broker) {
+        self.limits = None;
         let mut dirty = std::mem::take(&mut self.dirty);
         for index in dirty.drain(..) {
             let Some(peer) = self.peers.get_mut(index) else { continue };
             peer.is_dirty = false;
+            peer.last_run = std::mem::take(&mut peer.run);
+            if peer.pending.is_empty() {
+                continue;
+            }
             peer.slot.reserve(std::mem::take(&mut peer.reserved));
             let changes =
                 peer.slot.deliver(&mut peer.pending, broker.mailbox_limits, &broker.counters, &broker.committer.memory);
@@ -164,16 +207,25 @@ impl Publisher {
         self.dirty = dirty;
     }
 
+    /// Says what read the messages of this turn came in, and so hold on to together, bytes.
+    pub fn begin_turn(&mut self, read_bytes: u64) {
+        self.read_bytes = read_bytes;
+    }
+
     /// Whether a message may stay long in memory, so that it must not hold on to the read buffer it came in. What is for
     /// an absent client goes to the store, and from memory.
-    fn is_kept(&self, broker: &Broker, route: &CachedRoute) -> bool {
-        let is_shelved = |slot: &Slot| slot.is_durable && broker.committer.is_durable();
-        let is_slow = |slot: &Slot| match slot.is_live() {
-            true => slot.backlog().messages > 64,
-            false => !is_shelved(slot),
-        };
-        let peers = route.targets.iter().filter_map(|target| self.peers.get(target.peer));
-        !route.groups.is_empty() || peers.into_iter().any(|peer| is_slow(&peer.slot))
+    fn is_kept<'t>(&self, broker: &Broker, mut targets: impl Iterator<Item = &'t CachedTarget>) -> bool {
+        targets.any(|target| self.peers.get(target.peer).is_some_and(|peer| self.is_kept_by(broker, peer)))
+    }
+
+    fn is_kept_by(&self, broker: &Broker, peer: &Peer) -> bool {
+        let slot = &peer.slot;
+        if !slot.is_live() {
+            return !slot.is_durable || !broker.committer.is_durable();
+        }
+        // What waits for this receiver came in about so many reads.
+        let reads = slot.backlog().messages / peer.run.max(peer.last_run).max(1);
+        reads.saturating_mul(self.read_bytes) > HELD_READS_BYTES
     }
 
     /// Makes the delivery to one receiver, and gathers it; what is to be stored first is given back for the batch.
@@ -204,6 +256,11 @@ impl Publisher {
             cost_bytes: Delivery::cost_of(message),
             rule: terms.rule,
         };
+        peer.run += 1;
+        if !peer.is_dirty {
+            peer.is_dirty = true;
+            self.dirty.push(target.peer);
+        }
         if is_queued {
             if peer.slot.is_durable && broker.committer.is_durable() {
                 peer.slot.reserve(Released::of(&delivery));
@@ -212,10 +269,6 @@ impl Publisher {
             peer.reserved.add(&delivery);
         }
         peer.pending.push(delivery);
-        if !peer.is_dirty {
-            peer.is_dirty = true;
-            self.dirty.push(target.peer);
-        }
         None
     }
 

@@ -84,7 +84,7 @@ impl Tally {
 impl Publisher {
     /// Looks at the queues of all who shall have the message.
     pub(super) fn plan<'t>(
-        &self,
+        &mut self,
         broker: &Broker,
         targets: impl Iterator<Item = &'t CachedTarget>,
         rule: u8,
@@ -95,7 +95,7 @@ impl Publisher {
             return plan;
         }
         let bytes = cost_bytes(message);
-        let limits = broker.limits.load();
+        let limits = self.limits.take().unwrap_or_else(|| broker.limits.load_full());
         for (place, target) in targets.enumerate() {
             let Some(peer) = self.peers.get(target.peer).filter(|_| target.qos != QoS::AtMostOnce) else { continue };
             if peer.slot.is_durable {
@@ -103,6 +103,7 @@ impl Publisher {
             }
             plan.note(place, &peer.slot, fullness(broker, &limits, &peer.slot, &peer.reserved, rule, bytes));
         }
+        self.limits = Some(limits);
         plan
     }
 }
@@ -110,7 +111,7 @@ impl Publisher {
 /// At most as much as the store writes for one target.
 fn record_bytes(target: &CachedTarget) -> u64 {
     const FIXED: usize = 40;
-    let ids = target.subscription_ids.as_ref().map_or(0, |ids| ids.len() * size_of::<u32>());
+    let ids = size_of_val(target.subscription_ids.as_slice());
     let share = target.share.as_ref().map_or(0, |filter| filter.as_text().len());
     (FIXED + ids + share) as u64
 }

@@ -3,7 +3,7 @@ use super::{Peer, Publisher};
 use crate::broker::{Broker, SlotHandle};
 use crate::routing::{Group, Route};
 use crate::session::Released;
-use crate::types::{QoS, TopicFilter, TopicName};
+use crate::types::{QoS, SubscriptionIds, TopicFilter, TopicName};
 use std::sync::Arc;
 
 /// Topics whose routes one publisher remembers.
@@ -24,7 +24,7 @@ pub(super) struct CachedTarget {
     pub peer: usize,
     pub qos: QoS,
     pub retain_as_published: bool,
-    pub subscription_ids: Option<Arc<[u32]>>,
+    pub subscription_ids: SubscriptionIds,
     pub share: Option<Arc<TopicFilter>>,
 }
 
@@ -35,6 +35,9 @@ impl Publisher {
         if generation != self.generation {
             self.forget(broker);
             self.generation = generation;
+        }
+        if let Some(last) = self.last.take_if(|last| last.topic == *topic) {
+            return last;
         }
         if let Some(route) = self.routes.get(topic) {
             return route.clone();
@@ -53,6 +56,8 @@ impl Publisher {
     fn forget(&mut self, broker: &Broker) {
         self.flush(broker);
         self.routes.clear();
+        self.last = None;
+        self.forgotten += 1;
         self.peers.clear();
         self.by_key.clear();
     }
@@ -80,6 +85,8 @@ impl Publisher {
                 slot: handle.0.clone(),
                 pending: Vec::new(),
                 reserved: Released::default(),
+                run: 0,
+                last_run: 0,
                 is_dirty: false,
             });
             peers.len() - 1

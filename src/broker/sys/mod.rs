@@ -7,6 +7,7 @@ use crate::types::{Message, Now, QoS, Stamp, TopicName};
 use averages::Average;
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What the broker itself does not know.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +59,7 @@ impl Broker {
                     expires_at: None,
                     received: Stamp::default(),
                 };
-                house.publish(broker, message, Origin::House, batch, now);
+                house.publish(broker, Arc::new(message), Origin::House, batch, now);
             }
         });
     }

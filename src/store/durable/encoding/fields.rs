@@ -3,7 +3,8 @@ use super::UnknownForm;
 use crate::packet::{RetainHandling, SubscriptionOptions, Will};
 use crate::store::{POSITIONS_MAX, Target, Targets};
 use crate::types::{
-    ClientId, Identity, Message, Now, PacketId, PublishProperties, QoS, SessionKey, Stamp, Text, TopicFilter, TopicName,
+    ClientId, Identity, Message, Now, PacketId, PublishProperties, QoS, SessionKey, Stamp, SubscriptionIds, Text,
+    TopicFilter, TopicName,
 };
 use bytes::{Buf, Bytes};
 use std::net::IpAddr;
@@ -164,7 +165,7 @@ impl Fields {
         let flags = self.u8()?;
         let has = |bit: u8| flags & (1 << bit) != 0;
         let qos = QoS::from_bits(flags & 0b11).ok_or(UnknownForm)?;
-        let subscription_ids = if has(3) { Some(self.ids()?) } else { None };
+        let subscription_ids = if has(3) { self.ids()? } else { SubscriptionIds::default() };
         let share = if has(4) { Some(Arc::new(self.filter()?)) } else { None };
         let give_up_at = if has(5) { Some(self.now()?) } else { None };
         Ok(Target { session, position, qos, retain: has(2), subscription_ids, share, give_up_at })
@@ -186,9 +187,9 @@ impl Fields {
         u16::try_from(self.number()?).ok().filter(|count| *count > 0).ok_or(UnknownForm)
     }
 
-    fn ids(&mut self) -> Result<Arc<[u32]>, UnknownForm> {
+    fn ids(&mut self) -> Result<SubscriptionIds, UnknownForm> {
         let count = self.number()?;
-        (0..count).map(|_| self.id()).collect()
+        (0..count).map(|_| self.id()).collect::<Result<Vec<_>, _>>().map(SubscriptionIds::from)
     }
 
     /// A Subscription Identifier.

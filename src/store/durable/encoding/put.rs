@@ -86,7 +86,7 @@ pub fn identity(out: &mut Vec<u8>, identity: &Identity) {
 
 /// A target without its session and position.
 pub fn target(out: &mut Vec<u8>, target: &Target) {
-    let ids = target.subscription_ids.as_deref().unwrap_or_default();
+    let ids = target.subscription_ids.as_slice();
     let flags = target.qos as u8
         | u8::from(target.retain) << 2
         | u8::from(!ids.is_empty()) << 3
