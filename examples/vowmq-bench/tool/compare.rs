@@ -49,7 +49,6 @@ pub struct Column {
     pub name: String,
     pub kind: Kind,
     pub program: PathBuf,
-    pub broker: Broker,
 }
 
 /// Whether everything that arrived was as it should be.
@@ -61,7 +60,7 @@ pub fn compare(arguments: &Arguments, place: &Place, vowmq: &Path, directory: &P
     let cpus = place.broker();
     let (rounds, seconds) =
         if arguments.quick { (1, arguments.seconds.min(1.0)) } else { (arguments.rounds, arguments.seconds) };
-    let mut columns = start(arguments, place, vowmq, directory)?;
+    let mut columns = columns(arguments, place, vowmq, directory)?;
     place.bind_tool()?;
     let mut runs = Runs::new();
     let clock = Clock::start();
@@ -76,16 +75,21 @@ pub fn compare(arguments: &Arguments, place: &Place, vowmq: &Path, directory: &P
                     continue;
                 }
                 eprintln!("round {} of {rounds}: {} with {}", round + 1, case.name, column.name);
-                let scene = Scene {
-                    broker: &column.broker,
-                    program: &column.program,
-                    cpus: cpus.as_deref(),
-                    directory,
-                    clock,
-                    tag: format!("{}-{round}", case.name),
-                    measured,
-                };
-                match case.work.play(&scene) {
+                // A broker of its own for each run, so that none meets what another case left: messages that are still
+                // to be put in order on disk, memory that many have used.
+                let played =
+                    Broker::start(column.kind, &column.program, cpus.as_deref(), directory).and_then(|broker| {
+                        case.work.play(&Scene {
+                            broker: &broker,
+                            program: &column.program,
+                            cpus: cpus.as_deref(),
+                            directory,
+                            clock,
+                            tag: format!("{}-{round}", case.name),
+                            measured,
+                        })
+                    });
+                match played {
                     Ok(outcome) => runs.entry((case.name, column.name.clone())).or_default().push(outcome),
                     Err(problem) => eprintln!("  failed: {problem}"),
                 }
@@ -107,7 +111,8 @@ fn chosen(arguments: &Arguments) -> Vec<Case> {
     all().into_iter().filter(is_chosen).collect()
 }
 
-fn start(arguments: &Arguments, place: &Place, vowmq: &Path, directory: &Path) -> Tried<Vec<Column>> {
+/// The brokers that this machine has, each started once to see whether it does.
+fn columns(arguments: &Arguments, place: &Place, vowmq: &Path, directory: &Path) -> Tried<Vec<Column>> {
     let cpus = place.broker();
     let mut columns = Vec::new();
     for kind in Kind::ALL {
@@ -116,15 +121,15 @@ fn start(arguments: &Arguments, place: &Place, vowmq: &Path, directory: &Path) -
         }
         let Some(program) = kind.program(vowmq) else { continue };
         match Broker::start(kind, &program, cpus.as_deref(), directory) {
-            Ok(broker) => columns.push(Column { name: kind.name().to_owned(), kind, program, broker }),
+            Ok(_) => columns.push(Column { name: kind.name().to_owned(), kind, program }),
             Err(problem) if kind == Kind::Vowmq => return Err(problem),
             Err(problem) => eprintln!("{} is left out: {problem}", kind.name()),
         }
         if kind == Kind::Vowmq {
             for (number, program) in arguments.also.iter().enumerate() {
                 let program = std::path::absolute(program)?;
-                let broker = Broker::start(kind, &program, cpus.as_deref(), directory)?;
-                columns.push(Column { name: format!("VowMQ {}", number + 2), kind, program, broker });
+                Broker::start(kind, &program, cpus.as_deref(), directory)?;
+                columns.push(Column { name: format!("VowMQ {}", number + 2), kind, program });
             }
         }
     }
