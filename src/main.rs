@@ -197,7 +197,9 @@ fn serve(config: Config, sources: Sources) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(vowmq::run::run(config, sources, inherited, Some(log_level), stop_signal())) {
+    // Signals are heeded before anybody can connect: who is told that the broker serves may end it the next moment.
+    let served = async { vowmq::run::run(config, sources, inherited, Some(log_level), stop_signal()).await };
+    match runtime.block_on(served) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("vowmq: {error}");
@@ -241,23 +243,25 @@ impl LogLevel for Filter {
     }
 }
 
-/// Resolves at SIGTERM or SIGINT; a second one ends the process at once.
-async fn stop_signal() {
+/// Heeds SIGTERM and SIGINT from this call on, and resolves at the first; a second one ends the process at once.
+fn stop_signal() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be handled; the broker can only be killed");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tokio::spawn(async move {
+    let signals = signal(SignalKind::terminate()).and_then(|first| Ok((first, signal(SignalKind::interrupt())?)));
+    async {
+        let Ok((mut terminate, mut interrupt)) = signals else {
+            tracing::error!("signals cannot be handled; the broker can only be killed");
+            return std::future::pending().await;
+        };
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        std::process::exit(1);
-    });
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            std::process::exit(1);
+        });
+    }
 }
