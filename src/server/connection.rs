@@ -238,9 +238,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         traffic.packets_received.add(count as u64);
         traffic.bytes_received.add(bytes as u64);
         if bytes < read.len() && !is_broken {
-            let rest = read.split_off(bytes);
-            drop(read);
-            self.link.keep(rest);
+            let length = read.len();
+            self.link.keep(read.split_off(bytes), length);
         }
         if let Err(violation) = handled {
             self.report(attachment, &violation);

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 pub(super) struct Link<S> {
     stream: S,
     /// The beginning of a packet whose rest has not come.
-    partial: BytesMut,
+    partial: Bytes,
     pub out: Outbox,
 }
 
@@ -23,6 +23,9 @@ const READ_BYTES: usize = 64 << 10;
 /// Fewer bytes than this are copied out of the buffer, so that a message that waits keeps its neighbours in memory, and
 /// not the whole buffer.
 const COPIED_BYTES: usize = 8 << 10;
+
+/// The part of a read that may hold on to all of it: one in so many.
+const KEPT_PART: usize = 16;
 
 /// What a message that came in a read of so many bytes holds on to, bytes.
 pub(super) const fn held_bytes(read: usize) -> usize {
@@ -36,7 +39,7 @@ thread_local! {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub fn new(stream: S) -> Self {
-        Self { stream, partial: BytesMut::new(), out: Outbox::default() }
+        Self { stream, partial: Bytes::new(), out: Outbox::default() }
     }
 
     /// Whether the transport takes several pieces at once, so that large ones need not be copied together.
@@ -59,25 +62,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             Poll::Ready(Ok(if in_front + count < COPIED_BYTES { copied(scratch) } else { scratch.split() }))
         });
         let chunk = ready!(chunk)?;
-        if in_front == self.partial.len() || chunk.is_empty() {
-            self.partial = BytesMut::new();
+        let partial = std::mem::take(&mut self.partial);
+        if in_front == partial.len() || chunk.is_empty() {
             return Poll::Ready(Ok(chunk));
         }
-        let mut whole = std::mem::take(&mut self.partial);
+        // What has grown already grows on where it is, so that a long packet is not copied at every read.
+        let mut whole = partial.try_into_mut().unwrap_or_else(|partial| BytesMut::from(partial.as_ref()));
         whole.extend_from_slice(&chunk);
         Poll::Ready(Ok(whole))
     }
 
-    /// Keeps the beginning of a packet until its rest comes, in bytes of its own: the read buffer is lent to others.
-    pub fn keep(&mut self, rest: Bytes) {
-        // What has grown already is kept as it is, so that a long packet is not copied at every read.
-        let grown = if rest.len() > READ_BYTES { rest.try_into_mut() } else { Err(rest) };
-        self.partial = grown.unwrap_or_else(|rest| BytesMut::from(rest.as_ref()));
+    /// Keeps the beginning of a packet until its rest comes. `read` is how long the read was at whose end it stood: a small
+    /// part of one gets bytes of its own, so that it does not hold on to the rest.
+    pub fn keep(&mut self, rest: Bytes, read: usize) {
+        let is_large_part = rest.len().saturating_mul(KEPT_PART) >= held_bytes(read);
+        self.partial = if is_large_part { rest } else { Bytes::copy_from_slice(&rest) };
     }
 
     /// Bytes that came and were not handled.
     pub fn take_kept(&mut self) -> BytesMut {
-        std::mem::take(&mut self.partial)
+        let kept = std::mem::take(&mut self.partial);
+        kept.try_into_mut().unwrap_or_else(|kept| BytesMut::from(kept.as_ref()))
     }
 
     /// Writes as much as the peer takes; ready with the count once some is taken.

@@ -89,10 +89,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match codec::frame_len(&input, version, limits).map_err(|violation| refuse(violation, &input))? {
                 Some(length) if length <= input.len() => {
                     let frame = input.split_to(length).freeze();
-                    self.link.keep(input.freeze());
+                    let length = length + input.len();
+                    self.link.keep(input.freeze(), length);
                     return Ok(frame);
                 }
-                Some(_) | None => self.link.keep(input.freeze()),
+                Some(_) | None => {
+                    let length = input.len();
+                    self.link.keep(input.freeze(), length);
+                }
             }
             let read = poll_fn(|context| self.link.poll_read(context)).await;
             input = read.map_err(|_| Refusal::Gone)?;

@@ -96,6 +96,26 @@ fn a_peer_that_never_acknowledges_gets_its_window_and_no_more() {
     assert_serves(&broker);
 }
 
+#[test]
+fn messages_that_wait_do_not_keep_what_came_beside_them() {
+    let broker = Broker::start("");
+    let mut mute = Peer::connect(broker.port, connect("mute"));
+    mute.subscribe("work", QoS::AtLeastOnce);
+    let mut giver = Peer::connect(broker.port, connect("giver"));
+    let noise = encoded(&Packet::Publish(publish("noise", PublishQoS::AtMostOnce, &[7; 60_000])));
+    let work = encoded(&Packet::Publish(publish("work", PublishQoS::AtLeastOnce(id(7)), b"a few bytes")));
+    let both = [noise, work].concat();
+    let before = resident_kib(&broker);
+    // 120 MB came in reads of which each ended with one message that waits.
+    for _ in 0..2000 {
+        assert!(giver.send_raw(&both));
+        assert!(matches!(giver.next(), Some(Packet::PubAck(ack)) if ack.code == ReasonCode::Success));
+    }
+    let grown = resident_kib(&broker).saturating_sub(before);
+    assert!(grown < 24 << 10, "{grown} KiB for 22 KB");
+    assert_serves(&broker);
+}
+
 impl Peer {
     /// What comes until an answer to a PINGREQ, or until the broker has closed the connection.
     fn rest_or_pong(&mut self) -> Vec<Packet> {
