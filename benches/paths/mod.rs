@@ -20,7 +20,7 @@ pub type Prepare = fn(&Path) -> Go;
 
 /// All paths by their names.
 pub const PATHS: [(&str, Prepare); 6] = [
-    ("decode_publish", decode_publish),
+    ("decode_publish_10", decode_publish),
     ("encode_publish", encode_publish),
     ("route", route),
     ("session_publish", session_publish),
@@ -56,12 +56,15 @@ fn publish_bytes() -> Bytes {
     out.freeze()
 }
 
+/// A read of ten messages on one topic.
 fn decode_publish(_: &Path) -> Go {
-    let (bytes, limits) = (publish_bytes(), codec::Limits::default());
+    let (read, limits) = (Bytes::from(publish_bytes().repeat(10)), codec::Limits::default());
     Box::new(move || {
-        let length = codec::frame_len(&bytes, Some(Version::V5), &limits).expect("legal").expect("whole");
-        let packet = codec::decode(bytes.slice(..length), Some(Version::V5), &limits).expect("legal");
-        std::hint::black_box(packet);
+        let mut packets = codec::Packets::of(&read, Version::V5, &limits);
+        for packet in packets.by_ref() {
+            std::hint::black_box(packet.expect("legal"));
+        }
+        assert_eq!((packets.given(), packets.bytes()), (10, read.len()));
     })
 }
 
