@@ -77,9 +77,6 @@ struct Gone;
 /// How long a peer has to take the last words.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// A read of at least so many bytes is followed by a turn of those whom its messages are for.
-const LARGE_READ_BYTES: usize = 32 << 10;
-
 /// How long the timer of a connection sleeps that has nothing to wait for.
 const IDLE_MS: u64 = 3_600_000;
 
@@ -143,12 +140,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let mut gives_way = false;
             match event {
                 Event::Read(input) => {
-                    let bytes = input.len();
                     let packets = self.handle_input(attachment, input, now);
                     // Whom a lone message is for is served before it is acknowledged: its way is the longer one, and
-                    // writing an acknowledgement takes as long as all else that is done here. What came in a large read
-                    // is handed on before the next, while it is at hand for the processor.
-                    gives_way = attachment.has_published() && (packets == 1 || bytes >= LARGE_READ_BYTES);
+                    // writing an acknowledgement takes as long as all else that is done here.
+                    gives_way = packets == 1 && attachment.has_published();
                 }
                 Event::Mailbox => attachment.handle_mailbox(self.has_room(), now),
                 Event::Scan => {}
