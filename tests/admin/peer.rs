@@ -2,7 +2,7 @@
 use crate::common::broker::Broker;
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 use vowmq::codec::{self, ForwardProperties};
@@ -66,7 +66,16 @@ impl Peer {
     }
 
     fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+        // A broker with several listeners opens them one after the other, and is waited for by its first.
+        let deadline = Instant::now() + PATIENCE;
+        let stream = loop {
+            match TcpStream::connect(address) {
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused && Instant::now() < deadline => {
+                    std::thread::yield_now();
+                }
+                connected => break connected.unwrap(),
+            }
+        };
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self { stream, input: BytesMut::new(), version: Version::V5 }
     }
