@@ -45,7 +45,7 @@ pub struct Attachment {
     stalled: VecDeque<Packet>,
     /// The last read brought messages that the store keeps.
     is_publisher: bool,
-    /// Bytes of the last read.
+    /// Bytes that the messages of the last read hold on to together.
     read_bytes: u64,
     /// The last read brought messages of any kind.
     has_published: bool,
@@ -116,7 +116,7 @@ impl Attachment {
         attachment
     }
 
-    /// Says how large the read is whose packets come next: messages hold on to it.
+    /// Says how many bytes the messages of the read that comes next hold on to together.
     pub fn begin_read(&mut self, bytes: usize) {
         self.read_bytes = bytes as u64;
     }
