@@ -65,18 +65,20 @@ impl<S: Subscriber> Group<S> {
         Self { name, filter, members: Vec::new(), cursor: AtomicU64::new(0) }
     }
 
-    /// The member that gets a message: a live one by the strategy, else the next one that is away, else nobody.
+    /// The member that gets a message, by its place in [`Self::members`]: a live one by the strategy, else the next one
+    /// that is away, else nobody.
     ///
     /// `choice` is a random number of the caller's; `exclude` passes over a member, as when its messages are given to
-    /// others. The time is that of one look at a member's state where members are live, save for `LeastInFlight`, which
-    /// looks at all.
+    /// others; `state` is asked by place. The time is that of one look at a member's state where members are live, save for
+    /// `LeastInFlight`, which looks at all.
     pub fn pick(
         &self,
         strategy: Strategy,
         choice: u64,
         exclude: Option<SessionKey>,
-        state: impl Fn(&S) -> MemberState,
-    ) -> Option<&Subscription<S>> {
+        state: impl Fn(usize) -> MemberState,
+    ) -> Option<usize> {
+        let exclude = exclude.and_then(|key| self.find(key).ok());
         let ballot = Ballot { group: self, exclude, state };
         let live = match strategy {
             Strategy::RoundRobin => ballot.next_live(),
@@ -85,7 +87,8 @@ impl<S: Subscriber> Group<S> {
             Strategy::Random => ballot.random_live(choice),
         };
         let picked = live.or_else(|| ballot.next_away())?;
-        self.cursor.store(picked.key().0.saturating_add(1), Relaxed);
+        let key = self.members.get(picked)?.key();
+        self.cursor.store(key.0.saturating_add(1), Relaxed);
         Some(picked)
     }
 
@@ -118,11 +121,11 @@ impl<S: Subscriber> Group<S> {
         self.members.binary_search_by_key(&key, Subscription::key)
     }
 
-    /// All members, those after the last pick first.
-    fn after_cursor(&self) -> impl Iterator<Item = &Subscription<S>> {
+    /// The places of all members, those after the last pick first.
+    fn after_cursor(&self) -> impl Iterator<Item = usize> {
         let cursor = self.cursor.load(Relaxed);
-        let (before, after) = self.members.split_at(self.members.partition_point(|member| member.key().0 < cursor));
-        after.iter().chain(before)
+        let next = self.members.partition_point(|member| member.key().0 < cursor);
+        (next..self.members.len()).chain(0..next)
     }
 }
 
@@ -137,54 +140,54 @@ impl<S: Clone> Clone for Group<S> {
     }
 }
 
-/// One pick: the members as they are now.
+/// One pick: the members as they are now, by their places.
 struct Ballot<'g, S, F> {
     group: &'g Group<S>,
-    exclude: Option<SessionKey>,
+    exclude: Option<usize>,
     state: F,
 }
 
-impl<'g, S: Subscriber, F: Fn(&S) -> MemberState> Ballot<'g, S, F> {
-    fn in_flight(&self, member: &Subscription<S>) -> Option<usize> {
-        match self.state(member) {
+impl<S: Subscriber, F: Fn(usize) -> MemberState> Ballot<'_, S, F> {
+    fn in_flight(&self, place: usize) -> Option<usize> {
+        match self.state(place) {
             MemberState::Live { in_flight } => Some(in_flight),
             MemberState::Away | MemberState::Gone => None,
         }
     }
 
-    fn state(&self, member: &Subscription<S>) -> MemberState {
-        if self.exclude == Some(member.key()) { MemberState::Gone } else { (self.state)(&member.subscriber) }
+    fn state(&self, place: usize) -> MemberState {
+        if self.exclude == Some(place) { MemberState::Gone } else { (self.state)(place) }
     }
 
-    fn next_live(&self) -> Option<&'g Subscription<S>> {
-        self.group.after_cursor().find(|member| self.in_flight(member).is_some())
+    fn next_live(&self) -> Option<usize> {
+        self.group.after_cursor().find(|place| self.in_flight(*place).is_some())
     }
 
-    fn next_away(&self) -> Option<&'g Subscription<S>> {
-        self.group.after_cursor().find(|member| self.state(member) == MemberState::Away)
+    fn next_away(&self) -> Option<usize> {
+        self.group.after_cursor().find(|place| self.state(*place) == MemberState::Away)
     }
 
-    fn least_in_flight(&self) -> Option<&'g Subscription<S>> {
-        let live = self.group.after_cursor().filter_map(|member| Some((self.in_flight(member)?, member)));
-        live.min_by_key(|(in_flight, _)| *in_flight).map(|(_, member)| member)
+    fn least_in_flight(&self) -> Option<usize> {
+        let live = self.group.after_cursor().filter_map(|place| Some((self.in_flight(place)?, place)));
+        live.min_by_key(|(in_flight, _)| *in_flight).map(|(_, place)| place)
     }
 
-    fn live_as_last_time(&self) -> Option<&'g Subscription<S>> {
+    fn live_as_last_time(&self) -> Option<usize> {
         let last = SessionKey(self.group.cursor.load(Relaxed).checked_sub(1)?);
-        let member = self.group.members.get(self.group.find(last).ok()?)?;
-        self.in_flight(member).map(|_| member)
+        let place = self.group.find(last).ok()?;
+        self.in_flight(place).map(|_| place)
     }
 
     /// Even among the live: one member is drawn among all, and if it is not live, another among the live.
-    fn random_live(&self, choice: u64) -> Option<&'g Subscription<S>> {
-        let members = &self.group.members;
-        let drawn = nth_of(members.iter(), choice, members.len())?;
+    fn random_live(&self, choice: u64) -> Option<usize> {
+        let places = 0..self.group.members.len();
+        let drawn = nth_of(places.clone(), choice, places.len())?;
         if self.in_flight(drawn).is_some() {
             return Some(drawn);
         }
-        let live = || members.iter().filter(|member| self.in_flight(member).is_some());
+        let live = || places.clone().filter(|place| self.in_flight(*place).is_some());
         // The first draw used up the remainder of `choice`; the quotient is as random still.
-        let rest = choice / u64::try_from(members.len()).ok()?;
+        let rest = choice / u64::try_from(places.len()).ok()?;
         nth_of(live(), rest, live().count())
     }
 }

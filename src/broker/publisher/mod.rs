@@ -13,7 +13,7 @@ use crate::session::{Delivery, Limits, Released};
 use crate::types::{Message, Now, PacketId, QoS, ReasonCode, SessionKey, TopicName};
 use members::Cost;
 use plan::{Missed, Plan};
-use routes::{CachedRoute, CachedTarget};
+use routes::{CachedGroup, CachedRoute, CachedTarget};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -31,6 +31,10 @@ pub struct Publisher {
     last: Option<Arc<CachedRoute>>,
     /// How often all routes were forgotten.
     forgotten: u64,
+    /// Receivers that the routes lead to.
+    targets: usize,
+    /// The group whose deliveries were last sent to other members.
+    redistributed: Option<CachedGroup>,
     /// The queue limits of this turn.
     limits: Option<Arc<Limits>>,
     /// Bytes that the messages of this turn hold on to together.
@@ -90,6 +94,8 @@ impl Publisher {
             choice: seed,
             last: None,
             forgotten: 0,
+            targets: 0,
+            redistributed: None,
             limits: None,
             read_bytes: 0,
         }
@@ -125,7 +131,7 @@ impl Publisher {
     ) -> ReasonCode {
         let is_retained = message.retain;
         let picked = self.pick_members(broker, route, &message);
-        let targets = || route.targets.iter().chain(&picked);
+        let targets = || route.targets.iter().chain(picked.iter().copied());
         if targets().next().is_none() && !is_retained {
             return ReasonCode::NoMatchingSubscribers;
         }
@@ -172,12 +178,17 @@ impl Publisher {
         let Some(filter) = delivery.share.clone() else { return Some(delivery) };
         let Some(group) = broker.tree.read().group(&filter) else { return Some(delivery) };
         let cost = Cost { qos: delivery.message.qos, bytes: delivery.cost_bytes(), rule: delivery.rule };
-        let Some(target) = self.pick(broker, &group, &filter, Some(left), cost) else { return Some(delivery) };
-        let terms = Terms { rule: delivery.rule, give_up_at: delivery.give_up_at };
-        if let Some(durable) = self.give(broker, &target, &delivery.message, terms) {
-            batch.publish(delivery.message.clone(), None, false, Receivers::from_buf([durable]));
+        let group = self.redistributed(group, &filter);
+        let target = self.pick(broker, &group, Some(left), cost);
+        if let Some(target) = target {
+            let terms = Terms { rule: delivery.rule, give_up_at: delivery.give_up_at };
+            if let Some(durable) = self.give(broker, target, &delivery.message, terms) {
+                batch.publish(delivery.message.clone(), None, false, Receivers::from_buf([durable]));
+            }
         }
-        None
+        let is_given = target.is_some();
+        self.redistributed = Some(group);
+        (!is_given).then_some(delivery)
     }
 
     /// Whether a message on this topic would be for anybody.
