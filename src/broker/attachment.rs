@@ -16,7 +16,7 @@ use super::draining::Leave;
 use super::loads::{Load, shelved};
 use super::scan::Scans;
 use super::slot::{Place, wake_all};
-use super::{Broker, ByQoS, Origin, Publisher, Slot, Waypoint, place};
+use super::{Broker, ByQoS, Origin, Publisher, Slot, Waypoint, lead, place};
 use crate::access::Subject;
 use crate::packet::{Packet, PublishQoS, Version};
 use crate::session::{Ask, Cause, Close, Ended, Outcome, Outgoing, Publication, Session, UnderWay};
@@ -285,6 +285,17 @@ impl Attachment {
     /// Whether the last read brought messages.
     pub fn has_published(&self) -> bool {
         self.has_published
+    }
+
+    /// Whether it publishes, and so much is waiting on this thread that those whom it is for should have a turn before
+    /// more is read.
+    pub fn should_give_way(&self) -> bool {
+        self.has_published && lead::is_long()
+    }
+
+    /// All who were waiting have had a turn.
+    pub fn has_given_way(&self) {
+        lead::end();
     }
 
     pub fn client_id(&self) -> &str {

@@ -14,6 +14,7 @@ mod drops;
 mod histogram;
 mod house;
 mod inspect;
+mod lead;
 mod loads;
 mod memory;
 mod operate;

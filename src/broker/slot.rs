@@ -3,7 +3,7 @@ use super::allowance::Allowance;
 use super::draining::Leave;
 use super::inspect::{Gauge, Inspect, Notes};
 use super::scan::ScanPage;
-use super::{Counters, Memory};
+use super::{Counters, Memory, lead};
 use crate::routing::Subscriber;
 use crate::session::{Change, Close, Delivery, Parked, Released, Turn};
 use crate::store::Page;
@@ -268,6 +268,7 @@ impl Slot {
         let mut inbox = self.inbox.lock();
         match &mut inbox.place {
             Place::Live => {
+                lead::grow(deliveries.len());
                 let was_empty = inbox.deliveries.is_empty();
                 inbox.take_in(deliveries, limits, counters, memory);
                 let owner = if was_empty { inbox.owner.take() } else { None };
@@ -330,6 +331,7 @@ impl Slot {
         let mut inbox = self.inbox.lock();
         if takes_deliveries {
             std::mem::swap(&mut inbox.deliveries, &mut into.deliveries);
+            lead::shrink(into.deliveries.len());
             into.shelved = inbox.shelved.take().map(|shelved| *shelved);
             into.page = inbox.page.take().map(|page| *page);
             into.scanned = inbox.scanned.take().map(|page| *page);

@@ -56,6 +56,8 @@ enum Event {
     Ended,
     /// Retained messages wait, and there is room for them.
     Scan,
+    /// Others should have a turn before more is read.
+    GiveWay,
 }
 
 /// What has been handled since something was last written.
@@ -63,6 +65,8 @@ enum Event {
 struct Gathered {
     mailbox: bool,
     read: bool,
+    /// Others have had a turn.
+    gave_way: bool,
 }
 
 impl Gathered {
@@ -147,6 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 Event::Mailbox => attachment.handle_mailbox(self.has_room(), now),
                 Event::Scan => {}
+                Event::GiveWay => gives_way = true,
                 Event::Timeout => {
                     armed = None;
                     attachment.handle_timeout(now);
@@ -167,6 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             attachment.rest();
             if gives_way {
                 let_others_go_first().await;
+                attachment.has_given_way();
             }
             event = poll_fn(|context| self.poll_event(attachment, &mut gathered, sleep.as_mut(), context)).await;
         }
@@ -188,7 +194,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Poll::Ready(Event::Mailbox);
             }
             // A peer that takes nothing is given nothing more to answer.
-            if !gathered.read && has_room && attachment.wants_packets() {
+            let reads = !gathered.read && has_room && attachment.wants_packets();
+            let gives_way = reads && !gathered.gave_way && attachment.should_give_way();
+            if reads && !gives_way {
                 match self.link.poll_read(context) {
                     Poll::Ready(Ok(input)) if input.is_empty() => return Poll::Ready(Event::Ended),
                     Poll::Ready(Ok(input)) => {
@@ -207,6 +215,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             if !has_room && self.has_room() {
                 return Poll::Ready(Event::Scan);
+            }
+            if gives_way {
+                gathered.gave_way = true;
+                return Poll::Ready(Event::GiveWay);
             }
             // What was passed over has to be asked for again, now that everything before it is written.
             if std::mem::take(gathered).is_empty() {

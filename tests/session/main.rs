@@ -13,3 +13,4 @@ mod packets;
 mod peer;
 mod standard;
 mod states;
+mod turns;

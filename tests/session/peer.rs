@@ -146,6 +146,15 @@ impl Peer {
         }
     }
 
+    /// Whether others should have a turn before more is read from this client.
+    pub fn should_give_way(&self) -> bool {
+        self.attachment.should_give_way()
+    }
+
+    pub fn has_given_way(&self) {
+        self.attachment.has_given_way();
+    }
+
     /// The step of a re-authentication that the broker wants to be checked.
     pub fn step(&mut self) -> Option<AuthenticationStep> {
         self.attachment.take_authentication()
