@@ -1,5 +1,6 @@
 //! The loop of one connection: what comes in goes through the attachment, what it puts out is written.
 use super::Shared;
+use super::alarm::Alarm;
 use super::link::{self, Link};
 use super::opening::Refusal;
 use super::outbox::{HANDED_BYTES, Outbox};
@@ -14,12 +15,10 @@ use crate::session::{Close, Outgoing, OutgoingPublish};
 use crate::types::{Now, ReasonCode, Violation};
 use bytes::BytesMut;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, Sleep};
 
 pub(super) struct Connection<S> {
     pub(super) shared: Arc<Shared>,
@@ -81,9 +80,6 @@ struct Gone;
 /// How long a peer has to take the last words.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// How long the timer of a connection sleeps that has nothing to wait for.
-const IDLE_MS: u64 = 3_600_000;
-
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub fn new(shared: Arc<Shared>, stream: S, peer: Peer) -> Self {
         let (last_write, limits) = (shared.clock.now(), shared.limits.load_full());
@@ -133,8 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Runs the connection until it is to be closed, or has been (`None`).
     async fn run(&mut self, held: &mut Held) -> Option<Close> {
-        let mut sleep = Box::pin(tokio::time::sleep(Duration::from_millis(IDLE_MS)));
-        let mut armed: Option<Now> = None;
+        let mut alarm = Alarm::default();
         let early = self.link.take_kept();
         let mut event = Event::Read(early);
         let mut gathered = Gathered::default();
@@ -153,7 +148,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Event::Scan => {}
                 Event::GiveWay => gives_way = true,
                 Event::Timeout => {
-                    armed = None;
                     attachment.handle_timeout(now);
                     if self.is_stalled(now) {
                         return Some(Close::Stalled);
@@ -168,13 +162,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if let Some(close) = attachment.closing() {
                 return Some(close);
             }
-            self.arm(&mut sleep, &mut armed, attachment, now);
+            alarm.set(self.next_timeout(attachment), now);
             attachment.rest();
             if gives_way {
                 let_others_go_first().await;
                 attachment.has_given_way();
             }
-            event = poll_fn(|context| self.poll_event(attachment, &mut gathered, sleep.as_mut(), context)).await;
+            event = poll_fn(|context| self.poll_event(attachment, &mut gathered, &mut alarm, context)).await;
         }
     }
 
@@ -184,7 +178,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         &mut self,
         attachment: &Attachment,
         gathered: &mut Gathered,
-        sleep: Pin<&mut Sleep>,
+        alarm: &mut Alarm,
         context: &mut Context<'_>,
     ) -> Poll<Event> {
         loop {
@@ -222,7 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             // What was passed over has to be asked for again, now that everything before it is written.
             if std::mem::take(gathered).is_empty() {
-                return sleep.poll(context).map(|()| Event::Timeout);
+                return alarm.poll(context).map(|()| Event::Timeout);
             }
         }
     }
@@ -358,23 +352,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.last_write.plus_millis(u64::try_from(patience).unwrap_or(u64::MAX))
     }
 
-    /// Sets the timer if it would go off too late. One that goes off too early is set again then, which is cheaper than
-    /// moving it with every packet.
-    fn arm(&self, sleep: &mut Pin<Box<Sleep>>, armed: &mut Option<Now>, attachment: &Attachment, now: Now) {
+    fn next_timeout(&self, attachment: &Attachment) -> Option<Now> {
         let stall = (!self.link.out.is_empty()).then(|| self.stall_deadline());
-        let deadline = match (attachment.next_timeout(), stall) {
-            (Some(timeout), Some(stall)) => timeout.min(stall),
-            (timeout, stall) => match timeout.or(stall) {
-                Some(deadline) => deadline,
-                None if armed.is_some() => return,
-                // A timer that has gone off would go off again and again.
-                None => now.plus_millis(IDLE_MS),
-            },
-        };
-        if armed.is_none_or(|at| deadline < at) {
-            *armed = Some(deadline);
-            sleep.as_mut().reset(Instant::now() + Duration::from_millis(now.millis_until(deadline)));
-        }
+        [attachment.next_timeout(), stall].into_iter().flatten().min()
     }
 }
 

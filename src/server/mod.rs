@@ -1,5 +1,6 @@
 //! Sockets, the connection loop and the order of start and end (floor 4).
 mod admission;
+mod alarm;
 mod binding;
 mod connection;
 mod control;
