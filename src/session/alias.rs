@@ -38,10 +38,13 @@ impl InboundAliases {
     }
 }
 
-/// The aliases that the broker sets, chosen by use: a topic earns one when it is sent again.
+/// The aliases that the broker sets, chosen by use: a topic earns one when it is sent again. Few clients take any.
+#[derive(Debug)]
+pub(super) struct OutboundAliases(Option<Box<Table>>);
+
 #[derive(Debug, Default)]
-pub(super) struct OutboundAliases {
-    /// Aliases in force; at most the client's Topic Alias Maximum, and ours.
+struct Table {
+    /// Aliases in force; at most the client's Topic Alias Maximum, and ours. Not 0.
     aliases_max: u16,
     known: BTreeMap<TopicName, Known>,
     /// Topics sent once of late, oldest overwritten first.
@@ -68,14 +71,23 @@ pub(super) enum Naming {
 impl OutboundAliases {
     /// `aliases_max` of 0 turns them off [MQTT-3.1.2-27].
     pub fn new(aliases_max: u16) -> Self {
-        Self { aliases_max, ..Self::default() }
+        Self((aliases_max > 0).then(|| Box::new(Table { aliases_max, ..Table::default() })))
     }
 
     /// Proposes a name; call [`Self::sent`] once the packet is sure to leave.
     pub fn propose(&self, topic: &TopicName) -> Naming {
-        if self.aliases_max == 0 {
-            return Naming::Topic;
+        self.0.as_ref().map_or(Naming::Topic, |table| table.propose(topic))
+    }
+
+    pub fn sent(&mut self, topic: &TopicName, naming: Naming) {
+        if let Some(table) = &mut self.0 {
+            table.sent(topic, naming);
         }
+    }
+}
+
+impl Table {
+    fn propose(&self, topic: &TopicName) -> Naming {
         if let Some(known) = self.known.get(topic) {
             return Naming::Alias(known.alias);
         }
@@ -85,10 +97,7 @@ impl OutboundAliases {
         Naming::Set(self.free().unwrap_or_else(|| self.least_recent()))
     }
 
-    pub fn sent(&mut self, topic: &TopicName, naming: Naming) {
-        if self.aliases_max == 0 {
-            return;
-        }
+    fn sent(&mut self, topic: &TopicName, naming: Naming) {
         self.uses += 1;
         let last_use = self.uses;
         match naming {
