@@ -178,7 +178,10 @@ fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 /// The header of a record: its length, and a checksum of length and body, bound to its position.
 pub(super) fn record_header(salt: u64, lsn: Lsn, body: &[u8]) -> [u8; RECORD_HEADER_BYTES] {
     let length = u32::try_from(body.len()).expect("a record is within a frame, whose size is bounded").to_le_bytes();
-    let crc = crc32c::crc32c_append(crc_at(salt, lsn, &length), body);
+    let mut place_and_length = [0; 20];
+    place_and_length[..16].copy_from_slice(&place(salt, lsn));
+    place_and_length[16..].copy_from_slice(&length);
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&place_and_length), body);
     let mut header = [0; RECORD_HEADER_BYTES];
     header[..4].copy_from_slice(&length);
     header[4..].copy_from_slice(&crc.to_le_bytes());
@@ -187,10 +190,14 @@ pub(super) fn record_header(salt: u64, lsn: Lsn, body: &[u8]) -> [u8; RECORD_HEA
 
 /// The checksum of bytes that belong at one position of one log.
 pub(super) fn crc_at(salt: u64, lsn: Lsn, bytes: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&place(salt, lsn)), bytes)
+}
+
+fn place(salt: u64, lsn: Lsn) -> [u8; 16] {
     let mut place = [0; 16];
     place[..8].copy_from_slice(&salt.to_le_bytes());
     place[8..].copy_from_slice(&lsn.0.to_le_bytes());
-    crc32c::crc32c_append(crc32c::crc32c(&place), bytes)
+    place
 }
 
 /// The number at a place the caller knows to be within the bytes.
