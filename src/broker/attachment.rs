@@ -386,8 +386,8 @@ impl Attachment {
     /// Carries out what the turn asks for, submits its changes, and opens the gate for what need not wait.
     fn finish_turn(&mut self, now: Now) {
         self.become_ready(now);
-        let mut batch = Batch::default();
         let tools = self.desk.tools();
+        let mut batch = Batch::of_turn(tools.turn.asks.len());
         tools.outcomes.clear();
         let mut outcomes = std::mem::take(&mut tools.outcomes);
         let mut asks = std::mem::replace(&mut tools.turn.asks, std::mem::take(&mut tools.asks));

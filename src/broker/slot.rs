@@ -205,7 +205,9 @@ impl Slot {
 
     /// The next queue position; only the committer asks, in the order of commits.
     pub(super) fn take_position(&self) -> u64 {
-        self.next_position.fetch_add(1, Ordering::Relaxed)
+        let position = self.next_position.load(Ordering::Relaxed);
+        self.next_position.store(position + 1, Ordering::Relaxed);
+        position
     }
 
     pub fn visit(&self) -> u64 {
@@ -323,7 +325,9 @@ impl Slot {
         {
             return Poll::Ready(());
         }
-        inbox.owner = Some(context.waker().clone());
+        if !inbox.owner.as_ref().is_some_and(|owner| owner.will_wake(context.waker())) {
+            inbox.owner = Some(context.waker().clone());
+        }
         Poll::Pending
     }
 
@@ -484,6 +488,6 @@ mod tests {
     #[test]
     fn what_an_idle_session_takes_is_small() {
         assert!(size_of::<Slot>() <= 384, "{} bytes", size_of::<Slot>());
-        assert!(size_of::<Attachment>() <= 1088, "{} bytes", size_of::<Attachment>());
+        assert!(size_of::<Attachment>() <= 1024, "{} bytes", size_of::<Attachment>());
     }
 }
