@@ -3,7 +3,7 @@ use super::Access;
 use crate::access::{Publishing, Rights, Subject};
 use crate::types::{QoS, TopicFilter, TopicName};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Topics whose decisions one connection remembers; beyond it they are decided anew.
 const DECIDED_MAX: usize = 1024;
@@ -31,7 +31,7 @@ impl Guard {
                 "access rules allow this client nothing, as its name has a wildcard, a slash or a control character"
             );
         }
-        Self { rights: Arc::new(rights), generation, decided: HashMap::default() }
+        Self { rights: shared(rights), generation, decided: HashMap::default() }
     }
 
     /// Whether the rights follow from the rules in force.
@@ -62,5 +62,28 @@ impl Guard {
     pub fn may_subscribe(&self, filter: &TopicFilter) -> Option<QoS> {
         let verdict = self.rights.subscribe(filter);
         verdict.is_allowed.then_some(verdict.qos_max)
+    }
+}
+
+/// Without rules all connections have the same rights, and one copy of them.
+fn shared(rights: Rights) -> Arc<Rights> {
+    static OPEN: LazyLock<Arc<Rights>> = LazyLock::new(|| Arc::new(Rights::open()));
+    if rights == **OPEN { OPEN.clone() } else { Arc::new(rights) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{ClientId, Identity, Text};
+
+    #[test]
+    fn connections_share_the_rights_that_all_have() {
+        let access = Access::default();
+        let identity = Identity::default();
+        let guards = ["a", "b"].map(|client_id| {
+            let client_id = ClientId::new(&Text::try_from(client_id).unwrap()).unwrap();
+            Guard::new(&access, Subject { identity: &identity, client_id: &client_id })
+        });
+        assert!(guards[0].rights.is_open() && Arc::ptr_eq(&guards[0].rights, &guards[1].rights));
     }
 }
