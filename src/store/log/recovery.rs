@@ -201,7 +201,7 @@ fn rewrite(files: &dyn Files, segment: &Segment, header: &FrameHeader) -> Result
 fn first_segment(files: &Arc<dyn Files>, options: &Options) -> Result<Segment, LogError> {
     let header = SegmentHeader { base: 0, bytes: options.segment_bytes, salt: options.salt, is_void: false };
     let name = temporary_name_of(0);
-    let done = SpareWork { files: files.clone(), name: name.clone(), recycled: false, header }.run();
+    let done = SpareWork { files: files.clone(), name: name.clone(), recycled: false, header }.run_alone();
     let file = done.outcome?;
     // The directory is synced before the log is handed out.
     let named = files.rename(&name, &header.name());

@@ -7,7 +7,10 @@ use super::file::{File, Files, write_full};
 use super::frame::FRAME_HEADER_BYTES;
 use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 
-const CHUNK_BYTES: usize = 1024 * 1024;
+/// Bytes that are written at once.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// Bytes between two syncs of what is written beside commits.
+const STEP_BYTES: u64 = 512 * 1024;
 
 /// A segment to be made: run it on a thread that may wait, and hand the outcome to
 /// [`Log::take_spare`](super::Log::take_spare).
@@ -36,9 +39,19 @@ impl SpareDone {
 }
 
 impl SpareWork {
-    /// Writes the whole file, or only the header of a recycled one, and syncs it.
+    /// Writes the whole file, or only the header of a recycled one, and syncs it as it goes: a commit beside it waits for
+    /// one step on its way to the disk, and not for all of them.
     pub fn run(self) -> SpareDone {
-        let outcome = self.make().map_err(LogError::making(self.files.path(&self.name)));
+        self.done(STEP_BYTES)
+    }
+
+    /// The same while everybody waits for it: as quick as can be.
+    pub(super) fn run_alone(self) -> SpareDone {
+        self.done(u64::MAX)
+    }
+
+    fn done(self, step_bytes: u64) -> SpareDone {
+        let outcome = self.write(step_bytes).map_err(LogError::making(self.files.path(&self.name)));
         if outcome.is_err() {
             // Half a segment is of no use, and what failed once is not trusted again. If even this fails, the next
             // start removes it.
@@ -48,13 +61,23 @@ impl SpareWork {
     }
 
     pub(super) fn make(&self) -> io::Result<Arc<dyn File>> {
+        self.write(u64::MAX)
+    }
+
+    fn write(&self, step_bytes: u64) -> io::Result<Arc<dyn File>> {
         let file = if self.recycled { self.files.open(&self.name)? } else { self.files.create(&self.name)? };
         // The header, and the empty place of the first frame's header.
         let mut start = vec![0; (SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES) as usize];
         start[..SEGMENT_HEADER_BYTES as usize].copy_from_slice(&self.header.encode());
         write_full(&*file, &start, 0)?;
         if !self.recycled {
-            write_zeros(&*file, start.len() as u64, self.header.bytes)?;
+            let mut at = start.len() as u64;
+            while self.header.bytes.saturating_sub(at) > step_bytes {
+                write_zeros(&*file, at, at + step_bytes)?;
+                file.sync_data()?;
+                at += step_bytes;
+            }
+            write_zeros(&*file, at, self.header.bytes)?;
         }
         file.sync_data()?;
         Ok(file)
@@ -70,4 +93,29 @@ pub(super) fn write_zeros(file: &dyn File, from: u64, to: u64) -> io::Result<()>
         at += chunk as u64;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fault::FaultFiles;
+    use super::*;
+
+    const STEPS: u64 = 4;
+
+    fn made(run: impl FnOnce(SpareWork) -> SpareDone) -> (u64, Vec<u8>) {
+        let files = FaultFiles::new(7, 4096);
+        let header = SegmentHeader { base: 0, bytes: STEPS * STEP_BYTES, salt: 1, is_void: false };
+        let name = "spare".to_owned();
+        let work = SpareWork { files: Arc::new(files.clone()), name: name.clone(), recycled: false, header };
+        assert!(!run(work).has_failed());
+        (files.counts().syncs, files.content(&name))
+    }
+
+    #[test]
+    fn a_spare_made_beside_commits_goes_to_the_disk_step_by_step() {
+        let (beside, alone) = (made(SpareWork::run), made(SpareWork::run_alone));
+        assert_eq!((beside.0, alone.0), (STEPS, 1));
+        assert_eq!(beside.1.len() as u64, STEPS * STEP_BYTES);
+        assert!(beside.1 == alone.1, "both make the same file");
+    }
 }

@@ -200,7 +200,7 @@ impl Log {
     /// Makes a spare here and now.
     pub fn make_spare(&mut self) -> Result<(), LogError> {
         self.check_health()?;
-        let done = self.plan_spare().run();
+        let done = self.plan_spare().run_alone();
         self.place_spare(done)
     }
 
