@@ -8,7 +8,7 @@ use super::frame::FRAME_HEADER_BYTES;
 use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 
 /// Bytes that are written at once.
-const CHUNK_BYTES: usize = 64 * 1024;
+const CHUNK_BYTES: usize = 1024 * 1024;
 /// Bytes between two syncs of what is written beside commits.
 const STEP_BYTES: u64 = 512 * 1024;
 
@@ -85,10 +85,10 @@ impl SpareWork {
 }
 
 pub(super) fn write_zeros(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
-    let zeros = vec![0; CHUNK_BYTES];
+    let zeros = vec![0; usize::try_from(to.saturating_sub(from)).map_or(CHUNK_BYTES, |all| all.min(CHUNK_BYTES))];
     let mut at = from;
     while at < to {
-        let chunk = usize::try_from(to - at).map_or(CHUNK_BYTES, |left| left.min(CHUNK_BYTES));
+        let chunk = usize::try_from(to - at).map_or(zeros.len(), |left| left.min(zeros.len()));
         write_full(file, &zeros[..chunk], at)?;
         at += chunk as u64;
     }
