@@ -1,112 +1,20 @@
 //! The way to the store: connections submit, one thread commits groups, and what waited goes on its way.
-use super::loads::{Load, Loads};
-use super::{Counters, MailboxLimits, Memory, Slot, Tracer, Waypoint};
+mod batch;
+mod group;
+
+pub use batch::{Batch, Receivers};
+
+use super::loads::Loads;
+use super::{Counters, MailboxLimits, Memory, Slot};
 use crate::clock::Stopwatch;
-use crate::session::{Change, Delivery};
-use crate::store::{Record, Store, StoreError, Target};
-use crate::types::{CommitSeq, Message, PacketId, Position, SessionKey};
+use crate::store::{Record, Store, StoreError};
+use crate::types::CommitSeq;
+use group::Group;
 use parking_lot::{Condvar, Mutex};
-use smallvec::SmallVec;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
-
-/// One turn's wishes, committed together.
-#[derive(Debug, Default)]
-pub struct Batch {
-    items: Vec<Item>,
-    /// How many items there may be, about.
-    expected: usize,
-    /// Pages to be read once all before is durable.
-    loads: Vec<Load>,
-    /// Someone waits for it; otherwise it rides with the next group.
-    is_awaited: bool,
-}
-
-#[derive(Debug)]
-enum Item {
-    Record(Record),
-    /// A message for durable sessions. Their queue positions are given at the commit, in the order of commits.
-    Publish {
-        message: Arc<Message>,
-        inbound: Option<(SessionKey, PacketId)>,
-        is_retained: bool,
-        targets: Receivers,
-    },
-}
-
-/// The durable sessions that a message is for: one, most of the time.
-pub type Receivers = SmallVec<[(Arc<Slot>, Delivery); 1]>;
-
-impl Batch {
-    /// The batch of a turn that asks for so many things.
-    pub(super) fn of_turn(asks: usize) -> Self {
-        Self { expected: asks, ..Self::default() }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.items.is_empty() && self.loads.is_empty()
-    }
-
-    /// Whether the store has to keep messages of it.
-    pub(super) fn has_messages(&self) -> bool {
-        self.items.iter().any(|item| matches!(item, Item::Publish { .. }))
-    }
-
-    pub(super) fn load(&mut self, load: Load) {
-        self.loads.push(load);
-        self.is_awaited = true;
-    }
-
-    pub fn record(&mut self, record: Record) {
-        self.items.push(Item::Record(record));
-        self.is_awaited = true;
-    }
-
-    /// A record that nobody waits for.
-    pub fn record_lazily(&mut self, record: Record) {
-        self.items.push(Item::Record(record));
-    }
-
-    pub fn publish(
-        &mut self,
-        message: Arc<Message>,
-        inbound: Option<(SessionKey, PacketId)>,
-        is_retained: bool,
-        targets: Receivers,
-    ) {
-        if self.items.is_empty() {
-            self.items.reserve(self.expected);
-        }
-        self.items.push(Item::Publish { message, inbound, is_retained, targets });
-        self.is_awaited = true;
-    }
-
-    pub fn change(&mut self, session: SessionKey, change: Change) {
-        self.is_awaited |= change.is_awaited();
-        let record = match change {
-            Change::Done { position } => Record::done(session, position),
-            Change::Received { position } => Record::received(session, position),
-            Change::InboundReleased { id } => Record::inbound_released(session, id),
-        };
-        if let Some(Item::Record(last)) = self.items.last_mut()
-            && last.join(&record)
-        {
-            return;
-        }
-        self.items.push(Item::Record(record));
-    }
-
-    fn cost_bytes(&self) -> usize {
-        const RECORD: usize = 64;
-        let payloads = self.items.iter().map(|item| match item {
-            Item::Record(_) => 0,
-            Item::Publish { message, targets, .. } => message.cost_bytes() + targets.len() * RECORD,
-        });
-        payloads.sum::<usize>() + self.items.len() * RECORD
-    }
-}
 
 /// Where batches go. With the memory engine nothing waits, and nothing is submitted at all.
 #[derive(Debug)]
@@ -412,96 +320,5 @@ impl Committer {
         records.clear();
         records.shrink_to(SPARE_RECORDS_MAX);
         *self.spare.lock() = records;
-    }
-}
-
-/// The records of one commit, and what is handed out after it.
-#[derive(Debug, Default)]
-struct Group {
-    records: Vec<Record>,
-    deliveries: Deliveries,
-    submitters: Vec<(Arc<Slot>, CommitSeq)>,
-    loads: Vec<Load>,
-    last: CommitSeq,
-}
-
-impl Group {
-    fn add(&mut self, submission: Submission) {
-        for item in submission.batch.items {
-            match item {
-                Item::Record(record) => self.records.push(record),
-                Item::Publish { message, inbound, is_retained, targets } => {
-                    let targets = targets.into_iter().map(|(slot, delivery)| self.target(slot, delivery)).collect();
-                    self.records.push(Record::Published { message, inbound, is_retained, targets });
-                }
-            }
-        }
-        self.loads.extend(submission.batch.loads);
-        if let Some(submitter) = submission.submitter {
-            self.submitters.push((submitter, submission.seq));
-        }
-    }
-
-    /// Tells who follows messages that these are durable.
-    fn trace(&self, tracer: &Tracer) {
-        for Addressed { slot, deliveries } in &self.deliveries.sessions {
-            for delivery in deliveries {
-                let position = delivery.position.map_or(0, Position::value);
-                tracer.note(&slot.client_id, &delivery.message, Waypoint::Stored { position });
-            }
-        }
-    }
-
-    /// Gives a delivery its queue position.
-    fn target(&mut self, slot: Arc<Slot>, delivery: Delivery) -> Target {
-        let position = slot.take_position();
-        let target = Target {
-            session: slot.key,
-            position,
-            qos: delivery.qos,
-            retain: delivery.retain,
-            subscription_ids: delivery.subscription_ids.clone(),
-            share: delivery.share.clone(),
-            give_up_at: delivery.give_up_at,
-        };
-        self.deliveries.push(slot, Delivery { position: Some(Position::new(position)), ..delivery });
-        target
-    }
-}
-
-/// What a commit hands out, by session.
-#[derive(Debug, Default)]
-struct Deliveries {
-    /// Where each session stands in `sessions`.
-    places: BTreeMap<SessionKey, usize>,
-    sessions: Vec<Addressed>,
-    /// The one that got the last: a turn of a publisher is for the same few, message after message.
-    last: usize,
-}
-
-#[derive(Debug)]
-struct Addressed {
-    slot: Arc<Slot>,
-    deliveries: Vec<Delivery>,
-}
-
-impl Deliveries {
-    fn push(&mut self, slot: Arc<Slot>, delivery: Delivery) {
-        if self.sessions.get(self.last).is_none_or(|last| last.slot.key != slot.key) {
-            let end = self.sessions.len();
-            self.last = *self.places.entry(slot.key).or_insert(end);
-            if self.last == end {
-                self.sessions.push(Addressed { slot, deliveries: Vec::new() });
-            }
-        }
-        if let Some(last) = self.sessions.get_mut(self.last) {
-            last.deliveries.push(delivery);
-        }
-    }
-
-    /// In the order of their keys: the same commits are handed out the same way, whatever a message was for first.
-    fn into_sessions(mut self) -> impl Iterator<Item = (SessionKey, Addressed)> {
-        self.sessions.sort_unstable_by_key(|addressed| addressed.slot.key);
-        self.sessions.into_iter().map(|addressed| (addressed.slot.key, addressed))
     }
 }
