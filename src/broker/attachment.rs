@@ -49,6 +49,7 @@ pub struct Attachment {
     read_bytes: u64,
     /// The last read brought messages of any kind.
     has_published: bool,
+    receivers_at_once: usize,
     /// The rates that bind this connection, what of its messages they counted, and until when it is not read from.
     allowances: Allowances,
     charged: u64,
@@ -97,6 +98,7 @@ impl Attachment {
             is_publisher: false,
             read_bytes: 0,
             has_published: false,
+            receivers_at_once: usize::MAX,
             allowances,
             charged: 0,
             paused_until: None,
@@ -293,9 +295,20 @@ impl Attachment {
         self.has_published && lead::is_long()
     }
 
+    /// Says to how many receivers at most messages are handed out before others should have a turn.
+    pub fn hand_out_by(&mut self, receivers_max: usize) {
+        self.receivers_at_once = receivers_max;
+    }
+
+    /// Whether more receivers are waiting for what was published, and others should have a turn before they get it.
+    pub fn has_more_to_hand_out(&self) -> bool {
+        self.publisher.as_ref().is_some_and(|publisher| publisher.has_gathered())
+    }
+
     /// All who were waiting have had a turn.
-    pub fn has_given_way(&self) {
+    pub fn has_given_way(&mut self) {
         lead::end();
+        self.hand_out();
     }
 
     pub fn client_id(&self) -> &str {
@@ -406,7 +419,7 @@ impl Attachment {
         }
         self.tell_memory();
         let commit = self.broker.committer.submit(batch, Some(&self.slot));
-        self.publisher.iter_mut().for_each(|publisher| publisher.flush(&self.broker));
+        self.hand_out();
         let Tools { turn, outcomes: spare, .. } = self.desk.tools();
         self.session.handle_outcomes(&outcomes, commit, turn);
         *spare = outcomes;
@@ -419,6 +432,13 @@ impl Attachment {
         self.slot.in_doubt.set(self.session.under_way());
         self.count_received();
         self.leave_if_quiet(now);
+    }
+
+    /// Hands what was published to those whom it is for; to the next few of them, if it was said so.
+    fn hand_out(&mut self) {
+        if let Some(publisher) = &mut self.publisher {
+            publisher.flush_some(&self.broker, self.receivers_at_once);
+        }
     }
 
     fn tell_memory(&mut self) {

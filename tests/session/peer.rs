@@ -151,8 +151,16 @@ impl Peer {
         self.attachment.should_give_way()
     }
 
-    pub fn has_given_way(&self) {
+    pub fn has_given_way(&mut self) {
         self.attachment.has_given_way();
+    }
+
+    pub fn hand_out_by(&mut self, receivers_max: usize) {
+        self.attachment.hand_out_by(receivers_max);
+    }
+
+    pub fn has_more_to_hand_out(&self) -> bool {
+        self.attachment.has_more_to_hand_out()
     }
 
     /// The step of a re-authentication that the broker wants to be checked.

@@ -1,7 +1,7 @@
 //! Whose turn it is when many clients have something to do.
 use crate::full_queues::passing;
 use crate::packets::*;
-use crate::peer::world_with;
+use crate::peer::{Peer, world, world_with};
 use vowmq::types::QoS;
 
 #[test]
@@ -28,4 +28,30 @@ fn a_publisher_gives_way_once_much_waits_for_its_receivers() {
         subscriber.next();
     }
     assert!(!first.should_give_way(), "its receiver has come");
+}
+
+/// How many of the subscribers have got one more message, and none more than one.
+fn served(subscribers: &mut [Peer]) -> usize {
+    let served = subscribers.iter_mut().filter_map(Peer::next).count();
+    subscribers.iter_mut().for_each(Peer::expect_nothing);
+    served
+}
+
+#[test]
+fn a_wide_fan_out_is_handed_out_bit_by_bit() {
+    let world = world();
+    let mut subscribers: Vec<_> = (0..5).map(|number| world.connect(passing(&format!("s{number}")))).collect();
+    subscribers.iter_mut().for_each(|subscriber| subscriber.subscribe("a", QoS::AtLeastOnce));
+    let mut publisher = world.connect(passing("publisher"));
+    publisher.hand_out_by(2);
+    publisher.send(publish("a"));
+    assert_eq!((served(&mut subscribers), publisher.has_more_to_hand_out()), (2, true));
+    publisher.has_given_way();
+    assert_eq!((served(&mut subscribers), publisher.has_more_to_hand_out()), (2, true));
+    publisher.has_given_way();
+    assert_eq!((served(&mut subscribers), publisher.has_more_to_hand_out()), (1, false));
+
+    publisher.send(publish("a"));
+    publisher.lose();
+    assert_eq!(served(&mut subscribers), 5, "what was published is not lost with its publisher");
 }

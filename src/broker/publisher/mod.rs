@@ -199,9 +199,15 @@ impl Publisher {
 
     /// Hands the gathered deliveries to their receivers.
     pub fn flush(&mut self, broker: &Broker) {
+        self.flush_some(broker, usize::MAX);
+    }
+
+    /// The same to so many receivers at most.
+    pub fn flush_some(&mut self, broker: &Broker, receivers_max: usize) {
         self.limits = None;
         let mut dirty = std::mem::take(&mut self.dirty);
-        for index in dirty.drain(..) {
+        let left = dirty.len().saturating_sub(receivers_max);
+        for index in dirty.drain(left..) {
             let Some(peer) = self.peers.get_mut(index) else { continue };
             peer.is_dirty = false;
             peer.last_run = std::mem::take(&mut peer.run);
@@ -216,6 +222,11 @@ impl Publisher {
             }
         }
         self.dirty = dirty;
+    }
+
+    /// Whether receivers wait for what has been gathered.
+    pub fn has_gathered(&self) -> bool {
+        !self.dirty.is_empty()
     }
 
     /// Says what read the messages of this turn came in, and so hold on to together, bytes.
