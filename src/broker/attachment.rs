@@ -49,6 +49,7 @@ pub struct Attachment {
     read_bytes: u64,
     /// The last read brought messages of any kind.
     has_published: bool,
+    /// Receivers that messages are handed out to before others should have a turn.
     receivers_at_once: usize,
     /// The rates that bind this connection, what of its messages they counted, and until when it is not read from.
     allowances: Allowances,
@@ -305,7 +306,7 @@ impl Attachment {
         self.publisher.as_ref().is_some_and(|publisher| publisher.has_gathered())
     }
 
-    /// All who were waiting have had a turn.
+    /// All who were waiting have had a turn: the next receivers get what was published.
     pub fn has_given_way(&mut self) {
         lead::end();
         self.hand_out();

@@ -171,8 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             alarm.set(self.next_timeout(attachment), now);
             attachment.rest();
-            while gives_way || attachment.has_more_to_hand_out() {
-                gives_way = false;
+            if gives_way {
                 let_others_go_first().await;
                 attachment.has_given_way();
             }
@@ -197,7 +196,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             // A peer that takes nothing is given nothing more to answer.
             let reads = !gathered.read && has_room && attachment.wants_packets();
-            let gives_way = reads && !gathered.gave_way && attachment.should_give_way();
+            let is_ahead = reads && !gathered.gave_way && attachment.should_give_way();
+            let gives_way = is_ahead || attachment.has_more_to_hand_out();
             if reads && !gives_way {
                 match self.link.poll_read(context) {
                     Poll::Ready(Ok(input)) if input.is_empty() => return Poll::Ready(Event::Ended),
@@ -219,7 +219,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Poll::Ready(Event::Scan);
             }
             if gives_way {
-                gathered.gave_way = true;
+                // What came before it is written.
+                *gathered = Gathered { gave_way: true, ..Gathered::default() };
                 return Poll::Ready(Event::GiveWay);
             }
             // What was passed over has to be asked for again, now that everything before it is written.
