@@ -2,7 +2,7 @@
 use crate::access::{Decided, Rights, Rules, Subject, Verdict};
 use crate::broker::AccessFile;
 use crate::config::Config;
-use crate::types::{ClientId, Identity, QoS, Text, TopicFilter, TopicName};
+use crate::types::{Attributes, ClientId, Identity, QoS, Text, TopicFilter, TopicName};
 use clap::{Args, Subcommand, ValueEnum};
 use std::net::IpAddr;
 use std::process::ExitCode;
@@ -104,14 +104,14 @@ impl Question {
             let (name, value) = claim.split_once('=').ok_or_else(|| format!("--claim: \"{claim}\" has no ="))?;
             Ok((name.to_owned(), value.to_owned()))
         });
-        Ok(Identity {
-            user: optional("--user", &self.user)?,
+        let attributes = Attributes {
             groups: self.group.iter().map(|group| text("--group", group)).collect::<Result<_, _>>()?,
             claims: claims.collect::<Result<_, String>>()?,
             certificate: optional("--certificate", &self.certificate)?,
-            address: self.address,
             expires_at_ms: None,
-        })
+        };
+        let user = optional("--user", &self.user)?;
+        Ok(Identity { user, address: self.address, ..Identity::default() }.with(attributes))
     }
 }
 

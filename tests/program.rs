@@ -156,7 +156,7 @@ fn dropped_messages_are_told_in_the_log() {
     let mut client = socket(&program);
     client.write_all(&connect_bytes(Version::V5)).unwrap();
     assert_eq!(code(next(&mut client, Version::V5)), Some(ReasonCode::Success));
-    let filter = TopicFilter::parse(Text::from_static("a")).unwrap();
+    let filter = TopicFilter::try_from("a").unwrap();
     let options = SubscriptionOptions { qos: QoS::AtLeastOnce, ..SubscriptionOptions::default() };
     let filters = vec![SubscribeFilter { filter, options }];
     let id = PacketId::new(1).unwrap();

@@ -101,7 +101,7 @@ impl Pattern {
                 }
                 Part::ClientId => Some(subject.client_id.as_str()),
                 Part::User => subject.identity.user.as_ref().map(|user| user.as_str()),
-                Part::Claim(name) => subject.identity.claims.get(name).map(String::as_str),
+                Part::Claim(name) => subject.identity.attributes().claims.get(name).map(String::as_str),
             };
             let Some(name) = name else { return Filled::Missing };
             // A name must not make a topic of the broker's own of what was none.
@@ -134,10 +134,11 @@ pub(super) fn is_usable(name: &str) -> bool {
 mod tests {
     use super::*;
     use crate::access::tests::{client, identity};
+    use crate::types::Attributes;
 
     fn fill(pattern: &str, user: &str, client_id: &str) -> Filled {
-        let mut identity = identity(user);
-        identity.claims.insert("tenant".into(), "acme".into());
+        let claims = [("tenant".to_owned(), "acme".to_owned())].into();
+        let identity = identity(user).with(Attributes { claims, ..Attributes::default() });
         Pattern::parse(pattern).unwrap().fill(Subject { identity: &identity, client_id: &client(client_id) })
     }
 

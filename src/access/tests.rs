@@ -1,5 +1,5 @@
 use super::*;
-use crate::types::{QoS, Text, TopicFilter, TopicName};
+use crate::types::{Attributes, QoS, Text, TopicFilter, TopicName};
 use proptest::prelude::*;
 
 /// An anonymous client for the empty name.
@@ -107,13 +107,15 @@ fn a_rule_speaks_of_those_for_whom_all_its_conditions_hold() {
     let text = "[[rule]]\nallow = \"publish\"\nuser = [\"ann\", \"sensor-*\"]\naddress = [\"10.0.0.0/8\", \"::1\"]\n\
                 group = \"staff\"\nclient_id = \"c?\"\nclaim.tenant = \"ac*\"\ncertificate = \"*.example\"\ntopics = [\"a\"]\n";
     let rules = Rules::parse(text).unwrap();
-    let whole = Identity {
+    let attributes = Attributes {
         groups: vec![Text::from_static("other"), Text::from_static("staff")],
         claims: [("tenant".to_owned(), "acme".to_owned())].into(),
         certificate: Some(Text::from_static("d1.example")),
-        address: Some("10.2.3.4".parse().unwrap()),
-        ..identity("sensor-7")
+        expires_at_ms: None,
     };
+    let whole =
+        Identity { address: Some("10.2.3.4".parse().unwrap()), ..identity("sensor-7") }.with(attributes.clone());
+    let with = |attributes| whole.clone().with(attributes);
     let may = |identity: &Identity, client_id: &str| may_publish(&rights_of(&rules, identity, client_id), "a");
     assert!(may(&whole, "c1"));
     assert!(may(&Identity { address: Some("::ffff:10.2.3.4".parse().unwrap()), ..whole.clone() }, "c1"));
@@ -122,9 +124,9 @@ fn a_rule_speaks_of_those_for_whom_all_its_conditions_hold() {
         (whole.clone(), "c12"),
         (Identity { user: None, ..whole.clone() }, "c1"),
         (Identity { user: Some(Text::from_static("bob")), ..whole.clone() }, "c1"),
-        (Identity { groups: Vec::new(), ..whole.clone() }, "c1"),
-        (Identity { claims: Default::default(), ..whole.clone() }, "c1"),
-        (Identity { certificate: None, ..whole.clone() }, "c1"),
+        (with(Attributes { groups: Vec::new(), ..attributes.clone() }), "c1"),
+        (with(Attributes { claims: Default::default(), ..attributes.clone() }), "c1"),
+        (with(Attributes { certificate: None, ..attributes.clone() }), "c1"),
         (Identity { address: None, ..whole.clone() }, "c1"),
         (Identity { address: Some("11.0.0.1".parse().unwrap()), ..whole.clone() }, "c1"),
     ] {

@@ -55,7 +55,7 @@ impl Names {
 
 impl Who {
     pub fn matches(&self, subject: Subject<'_>) -> bool {
-        let identity = subject.identity;
+        let (identity, attributes) = (subject.identity, subject.identity.attributes());
         let (user, client_id) = (identity.user.as_ref().map(|user| user.as_str()), subject.client_id.as_str());
         let holds = |names: &Option<Names>, name: Option<&str>| {
             names.as_ref().is_none_or(|names| name.is_some_and(|name| names.matches(name)))
@@ -63,9 +63,12 @@ impl Who {
         let has_wildcard = |name: &str| name.contains(['+', '#']);
         holds(&self.user, user)
             && holds(&self.client_id, Some(client_id))
-            && holds(&self.certificate, identity.certificate.as_ref().map(|name| name.as_str()))
+            && holds(&self.certificate, attributes.certificate.as_ref().map(|name| name.as_str()))
             && self.anonymous.is_none_or(|wanted| wanted == user.is_none())
-            && self.group.as_ref().is_none_or(|names| identity.groups.iter().any(|group| names.matches(group.as_str())))
+            && self
+                .group
+                .as_ref()
+                .is_none_or(|names| attributes.groups.iter().any(|group| names.matches(group.as_str())))
             && self.address.as_ref().is_none_or(|networks| {
                 // An IPv4 client may come by an IPv6 socket.
                 let address = identity.address.map(|address| address.to_canonical());
@@ -74,7 +77,7 @@ impl Who {
             && self
                 .claims
                 .iter()
-                .all(|(claim, names)| identity.claims.get(claim).is_some_and(|value| names.matches(value)))
+                .all(|(claim, names)| attributes.claims.get(claim).is_some_and(|value| names.matches(value)))
             && !(self.needs_plain_names && (user.is_some_and(has_wildcard) || has_wildcard(client_id)))
     }
 

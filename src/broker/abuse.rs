@@ -1,7 +1,7 @@
 //! What addresses, users and clients may ask for, and who is kept out.
 use super::Counters;
 use crate::abuse::{Ban, Bans, Bucket, Flapping, Ledger, Offender, Pattern, Rate, Rules, TooManyBans};
-use crate::types::{ClientId, Now, Text};
+use crate::types::{ClientId, Now, Rare, Text};
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use parking_lot::Mutex;
@@ -89,7 +89,7 @@ pub(super) struct Spent {
 
 /// The rates that bind one connection: its client's, its user's and its address's. Without any, nothing is counted.
 #[derive(Debug, Default)]
-pub(super) struct Allowances(Vec<Arc<Mutex<Spent>>>);
+pub(super) struct Allowances(Rare<Vec<Arc<Mutex<Spent>>>>);
 
 impl Spent {
     fn full(rates: &Rates, now: Now) -> Self {
@@ -104,12 +104,16 @@ impl Spent {
 
 impl Allowances {
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.get().is_none()
+    }
+
+    fn spent(&self) -> impl Iterator<Item = &Mutex<Spent>> {
+        self.0.get().into_iter().flatten().map(|spent| &**spent)
     }
 
     /// Counts what came.
     pub fn charge(&self, messages: u64, bytes: u64, now: Now) {
-        for spent in &self.0 {
+        for spent in self.spent() {
             let mut spent = spent.lock();
             if let Some(bucket) = &mut spent.messages {
                 bucket.charge(messages, now);
@@ -122,7 +126,7 @@ impl Allowances {
 
     /// Until when nothing more may be read; `None` if it may now.
     pub fn paused_until(&self, now: Now) -> Option<Now> {
-        let debts = self.0.iter().map(|spent| {
+        let debts = self.spent().map(|spent| {
             let mut spent = spent.lock();
             let messages = spent.messages.as_mut().map_or(0, |bucket| bucket.in_debt_ms(now));
             messages.max(spent.bytes.as_mut().map_or(0, |bucket| bucket.in_debt_ms(now)))
@@ -134,9 +138,9 @@ impl Allowances {
     /// made up for before the next, and one that is refused costs nothing.
     pub fn may_subscribe(&self, filters: u64, now: Now) -> bool {
         let may =
-            self.0.iter().all(|spent| spent.lock().subscriptions.as_mut().is_none_or(|bucket| bucket.holds(1, now)));
+            self.spent().all(|spent| spent.lock().subscriptions.as_mut().is_none_or(|bucket| bucket.holds(1, now)));
         if may {
-            for spent in &self.0 {
+            for spent in self.spent() {
                 if let Some(bucket) = &mut spent.lock().subscriptions {
                     bucket.charge(filters, now);
                 }
@@ -293,7 +297,9 @@ impl Abuse {
         let own = has_any(&settings.client).then(|| Arc::new(Mutex::new(Spent::full(&settings.client, now))));
         let of_user = shared(user.cloned().map(Whom::User), &settings.user);
         let of_address = shared(Some(Whom::Address(Offender::address(counted))), &settings.address);
-        Allowances([own, of_user, of_address].into_iter().flatten().collect())
+        let mut allowances = Allowances::default();
+        [own, of_user, of_address].into_iter().flatten().for_each(|spent| allowances.0.edit().push(spent));
+        allowances
     }
 }
 

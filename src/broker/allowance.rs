@@ -112,7 +112,7 @@ mod tests {
     use crate::types::Text;
 
     fn rule(filter: &'static str, age_s_max: u32) -> QueueRule {
-        let filter = TopicFilter::parse(Text::from_static(filter)).unwrap();
+        let filter = TopicFilter::parse(&Text::from_static(filter)).unwrap();
         QueueRule { filter, messages_max: 2, bytes_max: 100, age_s_max, on_full: OnFull::Refuse }
     }
 

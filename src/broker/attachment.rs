@@ -3,6 +3,7 @@
 //! The server feeds packets, time and wake-ups in, and writes what gathers in [`Attachment::output`].
 mod authentication;
 mod desk;
+mod publishing;
 mod rate;
 mod review;
 mod scanning;
@@ -15,13 +16,14 @@ use super::committer::Batch;
 use super::draining::Leave;
 use super::loads::{Load, shelved};
 use super::scan::Scans;
-use super::slot::{Place, wake_all};
-use super::{Broker, ByQoS, Origin, Publisher, Slot, Waypoint, lead, place};
+use super::slot::{Errands, Place, wake_all};
+use super::{Broker, ByQoS, Origin, Slot, Waypoint, lead};
 use crate::access::Subject;
 use crate::packet::{Packet, PublishQoS, Version};
 use crate::session::{Ask, Cause, Close, Ended, Outcome, Outgoing, Publication, Session, UnderWay};
-use crate::types::{CommitSeq, Identity, Message, Now, ReasonCode, Stamp, TopicFilter, Violation};
+use crate::types::{CommitSeq, Identity, Message, Now, Rare, ReasonCode, Stamp, TopicFilter, Violation};
 use desk::{Desk, Tools};
+use publishing::Publishing;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -35,36 +37,31 @@ pub struct Attachment {
     /// What the client may do.
     guard: Guard,
     /// Made when the client publishes: most only listen.
-    publisher: Option<Box<Publisher>>,
+    publishing: Option<Box<Publishing>>,
     desk: Desk,
     committed: CommitSeq,
-    scans: Scans,
+    scans: Rare<Scans>,
     /// Bytes of deliveries that the session holds in memory though the store has them, as last told.
     held_bytes: u64,
     /// Packets of a 3.1.1 client from the first one on that there is no room for: it cannot be told, so it waits.
-    stalled: VecDeque<Packet>,
+    stalled: Rare<VecDeque<Packet>>,
     /// The last read brought messages that the store keeps.
     is_publisher: bool,
     /// Bytes that the messages of the last read hold on to together.
-    read_bytes: u64,
+    read_bytes: u32,
     /// The last read brought messages of any kind.
     has_published: bool,
     /// Receivers that messages are handed out to before others should have a turn.
-    receivers_at_once: usize,
-    /// The rates that bind this connection, what of its messages they counted, and until when it is not read from.
+    receivers_at_once: u32,
+    /// The rates that bind this connection, and until when it is not read from.
     allowances: Allowances,
-    charged: u64,
     paused_until: Option<Now>,
     /// CONNACK has left, so that deliveries may follow [MQTT-3.2.0-1].
     is_ready: bool,
-    /// PUBLISHes of this connection by QoS, in all and since they were last counted.
-    received: ByQoS,
-    counted: ByQoS,
-    payload_bytes: u64,
     /// Deliveries of this connection by QoS, as its owner tells.
-    sent: ByQoS,
+    sent: Rare<ByQoS>,
     /// It is to go as soon as nothing is under way.
-    leaving: Option<Leave>,
+    leaving: Option<Box<Leave>>,
     /// What came before was not for a client that is there.
     opened: Stamp,
 }
@@ -90,24 +87,20 @@ impl Attachment {
             session,
             identity,
             guard,
-            publisher: None,
+            publishing: None,
             desk: Desk::default(),
             committed: CommitSeq::default(),
-            scans: Scans::default(),
+            scans: Rare::default(),
             held_bytes: 0,
-            stalled: VecDeque::new(),
+            stalled: Rare::default(),
             is_publisher: false,
             read_bytes: 0,
             has_published: false,
-            receivers_at_once: usize::MAX,
+            receivers_at_once: u32::MAX,
             allowances,
-            charged: 0,
             paused_until: None,
             is_ready: false,
-            received: ByQoS::default(),
-            counted: ByQoS::default(),
-            payload_bytes: 0,
-            sent: ByQoS::default(),
+            sent: Rare::default(),
             leaving: None,
             opened: crate::clock::stamp(),
         };
@@ -121,7 +114,7 @@ impl Attachment {
 
     /// Says how many bytes the messages of the read that comes next hold on to together.
     pub fn begin_read(&mut self, bytes: usize) {
-        self.read_bytes = bytes as u64;
+        self.read_bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
     }
 
     /// Handles the packets of one read, in order, then carries out what they ask for.
@@ -153,7 +146,7 @@ impl Attachment {
             self.trace_packet(&packet);
         }
         if self.has_to_wait(&packet) {
-            self.stalled.push_back(packet);
+            self.stalled.edit().push_back(packet);
             return Ok(());
         }
         self.session.handle_packet(packet, now, &mut self.desk.tools().turn)
@@ -163,15 +156,15 @@ impl Attachment {
     fn has_to_wait(&self, packet: &Packet) -> bool {
         let is_new = matches!(packet, Packet::Publish(publish) if publish.qos != PublishQoS::AtMostOnce);
         let is_first = is_new && !self.version().is_v5() && self.broker.committer.is_short_of_space();
-        is_first || !self.stalled.is_empty()
+        is_first || !self.stalled.get().is_none()
     }
 
     /// Goes on with the packets that had to wait, if they need not any more.
     fn resume_stalled(&mut self, now: Now) {
-        if self.stalled.is_empty() || self.broker.committer.is_short_of_space() {
+        if self.stalled.get().is_none() || self.broker.committer.is_short_of_space() {
             return;
         }
-        let stalled = std::mem::take(&mut self.stalled);
+        let stalled = self.stalled.take();
         if let Err(violation) = self.handle_packets(stalled.into_iter().map(Ok), now) {
             self.desk.tools().turn.close(Close::Violation(violation));
         }
@@ -182,7 +175,7 @@ impl Attachment {
         let held = self.session.held_responses();
         // Who waits for no commit would not be woken by one, and adds little to what is waiting.
         let is_held_up = held > 0 && self.broker.committer.is_congested();
-        let is_held_back = (self.is_publisher && self.broker.committer.is_behind()) || !self.stalled.is_empty();
+        let is_held_back = (self.is_publisher && self.broker.committer.is_behind()) || !self.stalled.get().is_none();
         if is_held_back {
             self.broker.committer.wait_for_store();
         }
@@ -202,33 +195,41 @@ impl Attachment {
             self.session.handle_commit(self.committed, &mut self.desk.tools().turn);
         }
         self.become_ready(now);
+        let mut errands = collected.errands.take();
         // Before the deliveries, so that none begins that came after the wish to leave.
-        if let Some(leave) = collected.leave.take() {
+        if let Some(leave) = errands.as_mut().and_then(|errands| errands.leave.take()) {
             self.session.wind_down();
-            self.leaving = Some(leave);
+            self.leaving = Some(Box::new(leave));
         }
         for delivery in collected.deliveries.drain(..) {
             self.session.handle_delivery(delivery, now, &mut self.desk.tools().turn);
         }
-        if let Some((end, added)) = collected.shelved.take() {
-            self.session.handle_shelved(end, &added, &mut self.desk.tools().turn);
+        if let Some(errands) = errands {
+            self.run_errands(*errands, now);
         }
-        if let Some(page) = collected.page.take() {
-            let deliveries = page.deliveries.into_iter().map(|queued| shelved(queued, &self.broker.queue));
-            self.session.handle_page(page.from, page.next, deliveries, now, &mut self.desk.tools().turn);
-        }
-        if let Some(page) = collected.scanned.take()
-            && self.scans.accepts(&page)
-        {
-            self.take_scanned(page, now);
-        }
-        if let Some(close) = collected.close.take() {
-            self.desk.tools().turn.close(close);
-        }
-        self.answer(&mut collected.inspections);
         self.desk.tools().collected = collected;
         self.finish_turn(now);
         self.resume_stalled(now);
+    }
+
+    fn run_errands(&mut self, errands: Errands, now: Now) {
+        let turn = &mut self.desk.tools().turn;
+        if let Some((end, added)) = errands.shelved {
+            self.session.handle_shelved(end, &added, turn);
+        }
+        if let Some(page) = errands.page {
+            let deliveries = page.deliveries.into_iter().map(|queued| shelved(queued, &self.broker.queue));
+            self.session.handle_page(page.from, page.next, deliveries, now, turn);
+        }
+        if let Some(page) = errands.scanned
+            && self.scans.get_mut().is_some_and(|scans| scans.accepts(&page))
+        {
+            self.take_scanned(page, now);
+        }
+        if let Some(close) = errands.close {
+            self.desk.tools().turn.close(close);
+        }
+        self.answer(errands.inspections);
     }
 
     /// Waits for something in the mailbox.
@@ -248,7 +249,7 @@ impl Attachment {
     }
 
     pub fn next_timeout(&self) -> Option<Now> {
-        let leave = self.leaving.map(|leave| leave.at);
+        let leave = self.leaving.as_ref().map(|leave| leave.at);
         [self.session.next_timeout(), self.proof_ends(), leave, self.paused_until].into_iter().flatten().min()
     }
 
@@ -297,13 +298,13 @@ impl Attachment {
     }
 
     /// Says to how many receivers at most messages are handed out before others should have a turn.
-    pub fn hand_out_by(&mut self, receivers_max: usize) {
+    pub fn hand_out_by(&mut self, receivers_max: u32) {
         self.receivers_at_once = receivers_max;
     }
 
     /// Whether more receivers are waiting for what was published, and others should have a turn before they get it.
     pub fn has_more_to_hand_out(&self) -> bool {
-        self.publisher.as_ref().is_some_and(|publisher| publisher.has_gathered())
+        self.publishing.as_ref().is_some_and(|publishing| publishing.publisher.has_gathered())
     }
 
     /// All who were waiting have had a turn: the next receivers get what was published.
@@ -331,7 +332,7 @@ impl Attachment {
         if broker.tracer.is_on() {
             broker.tracer.note_client(&slot.client_id, Waypoint::Disconnected);
         }
-        self.publisher.iter_mut().for_each(|publisher| publisher.flush(&broker));
+        self.publishing.iter_mut().for_each(|publishing| publishing.publisher.flush(&broker));
         match ended {
             Ended::Parked(mut parked) => {
                 // IMPORTANT: recorded before the slot is free, so that no later connection's record comes first.
@@ -437,8 +438,8 @@ impl Attachment {
 
     /// Hands what was published to those whom it is for; to the next few of them, if it was said so.
     fn hand_out(&mut self) {
-        if let Some(publisher) = &mut self.publisher {
-            publisher.flush_some(&self.broker, self.receivers_at_once);
+        if let Some(publishing) = &mut self.publishing {
+            publishing.publisher.flush_some(&self.broker, self.receivers_at_once);
         }
     }
 
@@ -462,14 +463,13 @@ impl Attachment {
     }
 
     fn publish(&mut self, mut publication: Publication, now: Now, batch: &mut Batch) -> ReasonCode {
-        if let Some(count) = self.received.get_mut(place(publication.qos.level())) {
-            *count += 1;
-        }
+        let publishing = Publishing::of(&mut self.publishing, &self.slot, &self.broker);
+        publishing.count(&publication);
         if !self.has_published {
+            publishing.publisher.begin_turn(self.read_bytes.into());
             // The first of each turn stands for the others.
             Arc::make_mut(&mut publication.message).received = crate::clock::stamp();
         }
-        self.payload_bytes += publication.message.payload.len() as u64;
         self.has_published = true;
         let traced = self.trace_received(&publication);
         let code = self.publish_if_allowed(publication, now, batch);
@@ -488,9 +488,7 @@ impl Attachment {
             PublishQoS::ExactlyOnce(id) if self.slot.is_durable => Some((self.slot.key, id)),
             PublishQoS::AtMostOnce | PublishQoS::AtLeastOnce(_) | PublishQoS::ExactlyOnce(_) => None,
         };
-        let (key, seed) = (self.slot.key, self.broker.seed);
-        let publisher = self.publisher.get_or_insert_with(|| Box::new(Publisher::new(Some(key), seed ^ key.0)));
-        publisher.begin_turn(self.read_bytes);
-        publisher.publish(&self.broker, publication.message, Origin::Client { inbound }, batch, now)
+        let publishing = Publishing::of(&mut self.publishing, &self.slot, &self.broker);
+        publishing.publisher.publish(&self.broker, publication.message, Origin::Client { inbound }, batch, now)
     }
 }

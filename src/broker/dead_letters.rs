@@ -54,7 +54,7 @@ fn is_below(topic: &TopicName, prefix: &TopicName) -> bool {
 fn copy(lost: &Lost, topic: TopicName) -> Message {
     let user = vec![
         (Text::from_static("vowmq-reason"), Text::from_static(lost.reason)),
-        (Text::from_static("vowmq-client"), lost.client_id.as_text().clone()),
+        (Text::from_static("vowmq-client"), lost.client_id.to_text()),
     ];
     let added = ForwardProperties { user, ..ForwardProperties::default() }.encode();
     let added = added.expect("both are texts, which are short enough to be written");

@@ -92,7 +92,7 @@ impl Slot {
             return false;
         }
         inbox.is_leaving = true;
-        inbox.leave = Some(leave);
+        inbox.errands.edit().leave = Some(leave);
         inbox.wake_owner();
         true
     }

@@ -12,6 +12,7 @@ use crate::store::StoreError;
 use crate::types::{ClientId, Identity, Now};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::oneshot;
@@ -31,9 +32,16 @@ pub struct Visit {
     pub identity: Arc<Identity>,
     /// The listener it came through.
     pub listener: Option<Arc<str>>,
-    pub address: Option<SocketAddr>,
+    /// The port at its address, if it has one.
+    pub port: Option<NonZeroU16>,
     /// `None` where what it was let in by cannot be taken back.
-    pub standing: Option<Standing>,
+    pub standing: Option<Box<Standing>>,
+}
+
+impl Visit {
+    pub fn address(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.identity.address?, self.port?.get()))
+    }
 }
 
 /// A session and its connection at one moment.
@@ -143,10 +151,13 @@ impl Slot {
                 let (expires_at, will_at) = (parked.expires_at(), parked.will_at());
                 Inspecting::Now(Box::new(Inspection { look: parked.look(span), connection: None, expires_at, will_at }))
             }
-            Place::Live if inbox.inspections.len() >= INSPECTIONS_MAX => Inspecting::Busy,
             Place::Live => {
+                let inspections = &mut inbox.errands.edit().inspections;
+                if inspections.len() >= INSPECTIONS_MAX {
+                    return Inspecting::Busy;
+                }
                 let (answer, answered) = oneshot::channel();
-                inbox.inspections.push(Inspect { span, answer });
+                inspections.push(Inspect { span, answer });
                 inbox.wake_owner();
                 Inspecting::Later(answered)
             }

@@ -11,6 +11,7 @@ use crate::store::Record;
 use crate::types::{ClientId, Identity, Now, ReasonCode, Text, Violation};
 use dashmap::mapref::entry::Entry;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -222,8 +223,8 @@ impl Broker {
             keep_alive_s: connect.keep_alive_s,
             identity: identity.clone(),
             listener,
-            address,
-            standing,
+            port: address.and_then(|address| NonZeroU16::new(address.port())),
+            standing: standing.map(Box::new),
         };
         self.counters.connections_opened.add(1);
         slot.lock().notes = Notes { visit: Some(Arc::new(visit)), left_at: None };

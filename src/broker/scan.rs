@@ -53,7 +53,7 @@ impl Scans {
         let subscription_ids = SubscriptionIds::from(id);
         // A repeated SUBSCRIBE starts its scan again [MQTT-3.8.4-4].
         self.cancel(&filter);
-        self.pending.push_back(Scan { filter: filter.detached(), options, subscription_ids, after });
+        self.pending.push_back(Scan { filter, options, subscription_ids, after });
     }
 
     /// True if there was such a scan.
@@ -68,7 +68,7 @@ impl Scans {
     }
 
     /// Whether a page should be read now.
-    pub fn is_ready(&self) -> bool {
+    pub fn are_ready(&self) -> bool {
         !self.pending.is_empty() && !self.is_loading
     }
 

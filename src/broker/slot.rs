@@ -1,13 +1,15 @@
 //! The place of one session in the broker: where deliveries for it go, whether its client is there or not.
+mod errands;
+
 use super::allowance::Allowance;
-use super::draining::Leave;
-use super::inspect::{Gauge, Inspect, Notes};
+use super::inspect::{Gauge, Notes};
 use super::scan::ScanPage;
 use super::{Counters, Memory, lead};
 use crate::routing::Subscriber;
 use crate::session::{Change, Close, Delivery, Parked, Released, Turn};
 use crate::store::Page;
-use crate::types::{ClientId, CommitSeq, Identity, QoS, SessionKey};
+use crate::types::{ClientId, CommitSeq, Identity, QoS, Rare, SessionKey};
+pub(super) use errands::Errands;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -56,25 +58,15 @@ pub(super) struct Inbox {
     bytes: u64,
     /// Part of `bytes`: of deliveries that a store keeps as well.
     held_bytes: u64,
-    /// Deliveries behind the others that stayed on the store's shelf: the end of their positions, and what they cost.
-    shelved: Option<Box<(u64, Released)>>,
-    /// A page of the shelf that the connection asked for.
-    page: Option<Box<Page>>,
-    /// A page of retained messages that it asked for.
-    scanned: Option<Box<ScanPage>>,
     committed: CommitSeq,
-    /// The connection is asked to close.
-    close: Option<Box<Close>>,
     /// The connection's task.
     owner: Option<Waker>,
+    pub errands: Rare<Errands>,
     /// Connections that wait for the present one to leave.
-    waiting: Vec<Waker>,
+    waiting: Rare<Vec<Waker>>,
     /// The connection is asked to look at what it may do.
     is_nudged: bool,
-    /// Operators ask what the session has in hand.
-    pub inspections: Vec<Inspect>,
-    /// The connection is asked to leave when it can.
-    pub leave: Option<Leave>,
+    /// The connection was asked to leave.
     pub is_leaving: bool,
     pub notes: Notes,
 }
@@ -102,14 +94,8 @@ pub struct MailboxLimits {
 #[derive(Debug, Default)]
 pub struct Collected {
     pub deliveries: Vec<Delivery>,
-    /// Deliveries behind them that stayed on the store's shelf: the end of their positions, and what they cost.
-    pub shelved: Option<(u64, Released)>,
-    pub page: Option<Page>,
-    pub(super) scanned: Option<ScanPage>,
+    pub(super) errands: Option<Box<Errands>>,
     pub committed: CommitSeq,
-    pub close: Option<Close>,
-    pub(super) inspections: Vec<Inspect>,
-    pub(super) leave: Option<Leave>,
 }
 
 impl Slot {
@@ -131,16 +117,11 @@ impl Slot {
                 deliveries: Vec::new(),
                 bytes: 0,
                 held_bytes: 0,
-                shelved: None,
-                page: None,
-                scanned: None,
                 committed: CommitSeq::default(),
-                close: None,
                 owner: None,
-                waiting: Vec::new(),
+                errands: Rare::default(),
+                waiting: Rare::default(),
                 is_nudged: false,
-                inspections: Vec::new(),
-                leave: None,
                 is_leaving: false,
                 notes: Notes::default(),
             }),
@@ -231,7 +212,7 @@ impl Slot {
     pub fn loaded(&self, visit: u64, page: Page) {
         let mut inbox = self.inbox.lock();
         if self.visit() == visit && matches!(inbox.place, Place::Live) {
-            inbox.page = Some(Box::new(page));
+            inbox.errands.edit().page = Some(page);
             let owner = inbox.owner.take();
             drop(inbox);
             wake(owner);
@@ -242,7 +223,7 @@ impl Slot {
     pub(super) fn scanned(&self, visit: u64, page: ScanPage) {
         let mut inbox = self.inbox.lock();
         if self.visit() == visit && matches!(inbox.place, Place::Live) {
-            inbox.scanned = Some(Box::new(page));
+            inbox.errands.edit().scanned = Some(page);
             let owner = inbox.owner.take();
             drop(inbox);
             wake(owner);
@@ -314,15 +295,10 @@ impl Slot {
     /// `takes_deliveries` deliveries stay where they are.
     pub fn poll_collect(&self, known: CommitSeq, takes_deliveries: bool, context: &mut Context<'_>) -> Poll<()> {
         let mut inbox = self.inbox.lock();
-        let has_deliveries =
-            !inbox.deliveries.is_empty() || inbox.shelved.is_some() || inbox.page.is_some() || inbox.scanned.is_some();
-        if (takes_deliveries && has_deliveries)
-            || std::mem::take(&mut inbox.is_nudged)
-            || !inbox.inspections.is_empty()
-            || inbox.leave.is_some()
-            || inbox.close.is_some()
-            || inbox.committed > known
-        {
+        let errands = inbox.errands.get();
+        let has_deliveries = !inbox.deliveries.is_empty() || errands.is_some_and(Errands::have_deliveries);
+        let is_urgent = errands.is_some_and(Errands::are_urgent) || inbox.committed > known;
+        if (takes_deliveries && has_deliveries) || is_urgent || std::mem::take(&mut inbox.is_nudged) {
             return Poll::Ready(());
         }
         if !inbox.owner.as_ref().is_some_and(|owner| owner.will_wake(context.waker())) {
@@ -336,16 +312,14 @@ impl Slot {
         if takes_deliveries {
             std::mem::swap(&mut inbox.deliveries, &mut into.deliveries);
             lead::shrink(into.deliveries.len());
-            into.shelved = inbox.shelved.take().map(|shelved| *shelved);
-            into.page = inbox.page.take().map(|page| *page);
-            into.scanned = inbox.scanned.take().map(|page| *page);
             inbox.bytes = 0;
             memory.change(std::mem::take(&mut inbox.held_bytes), 0);
         }
         into.committed = inbox.committed;
-        into.close = into.close.or(inbox.close.take().map(|close| *close));
-        into.inspections.append(&mut inbox.inspections);
-        into.leave = inbox.leave.take();
+        into.errands = match inbox.errands.get_mut() {
+            Some(errands) if !takes_deliveries => Some(Box::new(errands.take_urgent())),
+            _ => inbox.errands.take_some(),
+        };
     }
 
     /// Waits until the present connection has left the session.
@@ -353,7 +327,7 @@ impl Slot {
         let mut inbox = self.inbox.lock();
         match inbox.place {
             Place::Live => {
-                inbox.waiting.push(context.waker().clone());
+                inbox.waiting.edit().push(context.waker().clone());
                 Poll::Pending
             }
             Place::Parked(_) | Place::Gone => Poll::Ready(()),
@@ -375,21 +349,17 @@ impl Inbox {
     pub fn vacate(&mut self, place: Place) -> Vec<Waker> {
         self.place = place;
         self.owner = None;
-        self.close = None;
         // Who asked asks again, and finds the session where it is now.
-        self.inspections.clear();
-        self.leave = None;
+        self.errands.clear();
         self.is_leaving = false;
-        self.page = None;
-        self.scanned = None;
-        std::mem::take(&mut self.waiting)
+        self.waiting.take()
     }
 
     /// What the connection has not collected: deliveries, and those behind them on the store's shelf.
     pub fn take_deliveries(&mut self, memory: &Memory) -> (Vec<Delivery>, Option<(u64, Released)>) {
         self.bytes = 0;
         memory.change(std::mem::take(&mut self.held_bytes), 0);
-        (std::mem::take(&mut self.deliveries), self.shelved.take().map(|shelved| *shelved))
+        (std::mem::take(&mut self.deliveries), self.errands.get_mut().and_then(|errands| errands.shelved.take()))
     }
 
     /// The session, while its client is absent.
@@ -410,8 +380,9 @@ impl Inbox {
     }
 
     pub fn ask_to_close(&mut self, close: Close) {
-        if matches!(self.place, Place::Live) && self.close.is_none() {
-            self.close = Some(Box::new(close));
+        if matches!(self.place, Place::Live) {
+            // The first reason stands.
+            self.errands.edit().close.get_or_insert(close);
             wake(self.owner.take());
         }
     }
@@ -443,8 +414,8 @@ impl Inbox {
             let bytes = delivery.cost_bytes();
             if let Some(position) = delivery.position {
                 let is_held = may_hold && self.held_bytes < HELD_BYTES_MAX;
-                if !is_held || self.shelved.is_some() {
-                    let (end, cost) = &mut **self.shelved.get_or_insert_default();
+                if !is_held || self.errands.get().is_some_and(|errands| errands.shelved.is_some()) {
+                    let (end, cost) = self.errands.edit().shelved.get_or_insert_default();
                     *end = position.value() + 1;
                     cost.add(&delivery);
                     continue;
@@ -487,7 +458,7 @@ mod tests {
     /// There is one for each session, and most are idle.
     #[test]
     fn what_an_idle_session_takes_is_small() {
-        assert!(size_of::<Slot>() <= 384, "{} bytes", size_of::<Slot>());
-        assert!(size_of::<Attachment>() <= 1024, "{} bytes", size_of::<Attachment>());
+        assert!(size_of::<Slot>() <= 240, "{} bytes", size_of::<Slot>());
+        assert!(size_of::<Attachment>() <= 512, "{} bytes", size_of::<Attachment>());
     }
 }

@@ -33,7 +33,7 @@ impl Broker {
         let mut count = 0;
         for slot in all.into_iter().filter(|slot| slot.is_live()) {
             let Some(visit) = slot.visit_notes().0 else { continue };
-            if visit.standing.as_ref().is_none_or(Standing::holds) {
+            if visit.standing.as_ref().is_none_or(|standing| standing.holds()) {
                 continue;
             }
             // Another connection, by another proof, may have taken its place meanwhile.

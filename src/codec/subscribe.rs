@@ -42,7 +42,7 @@ fn decode_properties(reader: &mut Reader<'_>) -> Result<(Option<u32>, UserProper
 
 fn decode_filter(reader: &mut Reader<'_>, version: Version) -> Result<SubscribeFilter, Violation> {
     // [MQTT-3.8.3-1]
-    let filter = TopicFilter::parse(reader.text()?)?;
+    let filter = TopicFilter::parse(&reader.text()?)?;
     let options = decode_options(reader.u8()?, version)?;
     // [MQTT-3.8.3-4] (5.0)
     if options.no_local && filter.is_shared() {
@@ -83,7 +83,7 @@ pub(super) fn decode_unsubscribe(reader: &mut Reader<'_>, version: Version) -> R
     let mut filters = Vec::new();
     while !reader.is_empty() {
         // [MQTT-3.10.3-1]
-        filters.push(TopicFilter::parse(reader.text()?)?);
+        filters.push(TopicFilter::parse(&reader.text()?)?);
     }
     // [MQTT-3.10.3-2]
     if filters.is_empty() {
@@ -112,7 +112,7 @@ pub(super) fn encode_subscribe(subscribe: &Subscribe, version: Version, writer: 
 
 fn encode_filter(filter: &SubscribeFilter, version: Version, writer: &mut Writer<'_>) -> Written {
     let options = filter.options;
-    writer.text(filter.filter.as_text());
+    writer.string(filter.filter.as_str());
     if !version.is_v5() {
         writer.u8(options.qos as u8);
         return Ok(());
@@ -145,7 +145,7 @@ pub(super) fn encode_unsubscribe(unsubscribe: &Unsubscribe, version: Version, wr
                 Ok(())
             })?;
         }
-        unsubscribe.filters.iter().for_each(|filter| writer.text(filter.as_text()));
+        unsubscribe.filters.iter().for_each(|filter| writer.string(filter.as_str()));
         Ok(())
     })
 }

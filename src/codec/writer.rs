@@ -78,6 +78,11 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn text(&mut self, text: &Text) {
+        self.string(text.as_str());
+    }
+
+    /// The same, of what was a text once.
+    pub(super) fn string(&mut self, text: &str) {
         self.binary("a text", text.as_bytes()).expect("a text has at most 65,535 bytes");
     }
 

@@ -46,7 +46,7 @@ impl QueueFilter {
     }
 
     pub fn parsed(&self) -> Option<TopicFilter> {
-        Text::try_from(self.filter.as_str()).ok().and_then(|text| TopicFilter::parse(text).ok())
+        Text::try_from(self.filter.as_str()).ok().and_then(|text| TopicFilter::parse(&text).ok())
     }
 
     /// What is wrong with values that are of the right kind.

@@ -2,8 +2,8 @@
 use crate::packet::{RetainHandling, SubscriptionOptions, Will};
 use crate::store::{Presence, SessionImage, Target};
 use crate::types::{
-    ClientId, Identity, Message, Now, PublishProperties, QoS, SessionKey, Stamp, SubscriptionIds, Text, TopicFilter,
-    TopicName,
+    Attributes, ClientId, Identity, Message, Now, PublishProperties, QoS, SessionKey, Stamp, SubscriptionIds, Text,
+    TopicFilter, TopicName,
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -194,11 +194,12 @@ impl SessionLine {
 impl OwnerLine {
     fn of(owner: &Identity) -> Self {
         let text = |text: &Text| text.as_str().to_owned();
+        let Attributes { groups, claims, certificate, expires_at_ms: _ } = owner.attributes();
         Self {
             user: owner.user.as_ref().map(text),
-            groups: owner.groups.iter().map(text).collect(),
-            claims: owner.claims.clone(),
-            certificate: owner.certificate.as_ref().map(text),
+            groups: groups.iter().map(text).collect(),
+            claims: claims.clone(),
+            certificate: certificate.as_ref().map(text),
             address: owner.address,
         }
     }
@@ -207,14 +208,14 @@ impl OwnerLine {
         let text = |text: &String| {
             Text::try_from(text.as_str()).map_err(|_| format!("the owner's name \"{text}\" is no MQTT text"))
         };
-        Ok(Identity {
-            user: self.user.as_ref().map(text).transpose()?,
+        let attributes = Attributes {
             groups: self.groups.iter().map(text).collect::<Result<_, _>>()?,
             claims: self.claims.clone(),
             certificate: self.certificate.as_ref().map(text).transpose()?,
-            address: self.address,
             expires_at_ms: None,
-        })
+        };
+        let user = self.user.as_ref().map(text).transpose()?;
+        Ok(Identity { user, address: self.address, ..Identity::default() }.with(attributes))
     }
 }
 

@@ -60,7 +60,7 @@ impl<S> Group<S> {
 
 impl<S: Subscriber> Group<S> {
     pub(super) fn new(filter: &TopicFilter) -> Self {
-        let filter = filter.detached();
+        let filter = filter.clone();
         let name = filter.share_name().expect("groups are made for shared filters only");
         Self { name, filter, members: Vec::new(), cursor: AtomicU64::new(0) }
     }

@@ -5,17 +5,49 @@
 //! a search reads the map's nodes only, not each key's bytes. Equal hashes fall back to comparing bytes, so colliding
 //! keys, chosen or not, still cost the logarithm: the hash need not resist anybody.
 use super::levels::split_level;
+use crate::types::TopicFilter;
 use rustc_hash::FxHasher;
-use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::hash::Hasher;
+use std::ops::Deref;
+use std::sync::Arc;
 
 /// A run of levels, ordered by its head: all of it for exact filters, its first level for the trie's labels.
 #[derive(Debug, Clone)]
 pub(super) struct Key<'a> {
     hash: u32,
     head_bytes: u16,
-    bytes: Cow<'a, [u8]>,
+    bytes: Levels<'a>,
+}
+
+#[derive(Debug, Clone)]
+enum Levels<'a> {
+    Lent(&'a [u8]),
+    Own(Box<[u8]>),
+    /// Of a filter, which its session keeps as well.
+    Shared(Arc<[u8]>),
+}
+
+impl Deref for Levels<'_> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Lent(bytes) => bytes,
+            Self::Own(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl Key<'static> {
+    /// Of a filter without wildcards, compared by all its bytes.
+    pub fn exact(filter: &TopicFilter) -> Self {
+        let key = Key::whole(filter.inner());
+        if filter.is_shared() {
+            return key.into_owned();
+        }
+        Self { hash: key.hash, head_bytes: key.head_bytes, bytes: Levels::Shared(filter.to_bytes()) }
+    }
 }
 
 impl<'a> Key<'a> {
@@ -34,12 +66,17 @@ impl<'a> Key<'a> {
         hasher.write(head);
         let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
         let head_bytes = u16::try_from(head.len()).expect("a text has at most 65,535 bytes");
-        Self { hash: u32::from_le_bytes([a, b, c, d]), head_bytes, bytes: Cow::Borrowed(bytes) }
+        Self { hash: u32::from_le_bytes([a, b, c, d]), head_bytes, bytes: Levels::Lent(bytes) }
     }
 
     /// With bytes of its own, so that no read buffer is kept alive.
     pub fn into_owned(self) -> Key<'static> {
-        Key { hash: self.hash, head_bytes: self.head_bytes, bytes: Cow::Owned(self.bytes.into_owned()) }
+        let bytes = match self.bytes {
+            Levels::Lent(bytes) => Levels::Own(bytes.into()),
+            Levels::Own(bytes) => Levels::Own(bytes),
+            Levels::Shared(bytes) => Levels::Shared(bytes),
+        };
+        Key { hash: self.hash, head_bytes: self.head_bytes, bytes }
     }
 
     pub fn bytes(&self) -> &[u8] {

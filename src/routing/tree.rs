@@ -51,12 +51,12 @@ impl<S: Subscriber> Tree<S> {
         let audience = if filter.has_wildcard() {
             self.wildcards.find_or_make(filter.inner())
         } else {
-            self.exact.entry(Key::whole(filter.inner()).into_owned()).or_default()
+            self.exact.entry(Key::exact(filter)).or_default()
         };
         let change = audience.add(filter, subscription);
         self.subscriptions += usize::from(change == Change::New);
         if change == Change::New && filter.is_shared() {
-            *self.shared.entry(filter.detached()).or_default() += 1;
+            *self.shared.entry(filter.clone()).or_default() += 1;
         }
         self.generation += u64::from(change != Change::Same);
         match change {
@@ -67,7 +67,7 @@ impl<S: Subscriber> Tree<S> {
 
     /// Whether there was such a subscription [MQTT-3.10.4-2].
     pub fn unsubscribe(&mut self, filter: &TopicFilter, key: SessionKey) -> bool {
-        let exact_key = (!filter.has_wildcard()).then(|| Key::whole(filter.inner()).into_owned());
+        let exact_key = (!filter.has_wildcard()).then(|| Key::exact(filter));
         let audience = match &exact_key {
             Some(exact_key) => self.exact.get_mut(exact_key),
             None => self.wildcards.find_mut(filter.inner()),

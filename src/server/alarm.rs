@@ -18,12 +18,15 @@ impl Alarm {
     /// Sets it, if it would go off too late. One that goes off too early is set again then, which is cheaper than moving
     /// it with every packet.
     pub fn set(&mut self, deadline: Option<Now>, now: Now) {
-        let Some(deadline) = deadline else {
-            if self.at.is_none() {
-                self.sleep = None;
-            }
-            return;
-        };
+        match deadline {
+            Some(deadline) => self.bring_forward(deadline, now),
+            None if self.at.is_none() => self.sleep = None,
+            None => {}
+        }
+    }
+
+    /// Sets it for a moment more.
+    pub fn bring_forward(&mut self, deadline: Now, now: Now) {
         if self.at.is_some_and(|at| at <= deadline) {
             return;
         }

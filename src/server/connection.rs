@@ -7,7 +7,6 @@ use super::outbox::{HANDED_BYTES, Outbox};
 use super::peer::Peer;
 use super::settings::LinkLimits;
 use crate::broker::{Attachment, ByQoS, place};
-use crate::clock::Clock;
 use crate::codec::{self, EncodeError};
 use crate::identity::Exchange;
 use crate::packet::{Packet, Version};
@@ -35,15 +34,25 @@ pub(super) struct Connection<S> {
 /// The attachment of a connection: parked when dropped, even if the connection's task panics.
 struct Held {
     attachment: Option<Box<Attachment>>,
-    close: Option<Close>,
-    clock: Clock,
+    shared: Arc<Shared>,
+}
+
+impl Held {
+    /// The connection is gone.
+    fn end(mut self, close: Option<Close>) {
+        self.end_by(close);
+    }
+
+    fn end_by(&mut self, close: Option<Close>) {
+        if let Some(attachment) = self.attachment.take() {
+            attachment.end(close, self.shared.clock.now());
+        }
+    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Some(attachment) = self.attachment.take() {
-            attachment.end(self.close, self.clock.now());
-        }
+        self.end_by(None);
     }
 }
 
@@ -57,6 +66,17 @@ enum Event {
     Scan,
     /// Others should have a turn before more is read.
     GiveWay,
+}
+
+/// What comes after an event.
+enum Next {
+    Wait,
+    /// Others have a turn first.
+    GiveWay,
+    /// The connection is to be closed.
+    Leave,
+    /// The peer has gone.
+    Drop,
 }
 
 /// What has been handled since something was last written.
@@ -79,7 +99,7 @@ struct Gone;
 
 /// Receivers that get a message before others have a turn: each takes 5 us or so, most of it for its socket, and who comes
 /// in the middle of a wide fan-out should not wait for all of it.
-const RECEIVERS_AT_ONCE: usize = 16;
+const RECEIVERS_AT_ONCE: u32 = 16;
 
 /// How long a peer has to take the last words.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -100,8 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         async move {
             let opened = Box::pin(this.open()).await;
             if let Ok(attachment) = opened.map_err(|refusal| this.turn_away(refusal)) {
-                let clock = this.shared.clock;
-                let mut held = Held { attachment: Some(attachment), close: None, clock };
+                let mut held = Held { attachment: Some(attachment), shared: this.shared.clone() };
                 let close = this.run(&mut held).await;
                 this.part(held, close);
             }
@@ -131,52 +150,60 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Runs the connection until it is to be closed, or has been (`None`).
-    async fn run(&mut self, held: &mut Held) -> Option<Close> {
-        let mut alarm = Alarm::default();
-        if let Some(attachment) = held.attachment.as_mut() {
+    /// Runs the connection until it is to be closed, or has been (`None`). What it keeps while it waits is counted in
+    /// bytes: hence no `async fn`, and no event that outlives its handling.
+    fn run(&mut self, held: &mut Held) -> impl Future<Output = Option<Close>> {
+        async move {
+            let mut alarm = Alarm::default();
+            let mut gathered = Gathered::default();
+            let attachment = held.attachment.as_deref_mut()?;
             attachment.hand_out_by(RECEIVERS_AT_ONCE);
-        }
-        let early = self.link.take_kept();
-        let mut event = Event::Read(early);
-        let mut gathered = Gathered::default();
-        loop {
-            let attachment = held.attachment.as_mut()?;
-            let now = self.shared.clock.now();
-            let mut gives_way = false;
-            match event {
-                Event::Read(input) => {
-                    let packets = self.handle_input(attachment, input, now);
-                    // Whom a lone message is for is served before it is acknowledged: its way is the longer one, and
-                    // writing an acknowledgement takes as long as all else that is done here.
-                    gives_way = packets == 1 && attachment.has_published();
-                }
-                Event::Mailbox => attachment.handle_mailbox(self.has_room(), now),
-                Event::Scan => {}
-                Event::GiveWay => gives_way = true,
-                Event::Timeout => {
-                    attachment.handle_timeout(now);
-                    if self.is_stalled(now) {
-                        return Some(Close::Stalled);
+            let early = Event::Read(self.link.take_kept());
+            let mut next = self.handle(early, attachment, &mut alarm);
+            loop {
+                match next {
+                    Next::Wait => {}
+                    Next::GiveWay => {
+                        let_others_go_first().await;
+                        attachment.has_given_way();
                     }
+                    Next::Leave => return attachment.closing(),
+                    Next::Drop => return None,
                 }
-                Event::Ended => return None,
+                let event = poll_fn(|context| self.poll_event(attachment, &mut gathered, &mut alarm, context)).await;
+                next = self.handle(event, attachment, &mut alarm);
             }
-            self.write_out(attachment);
-            while self.has_room() && attachment.closing().is_none() && attachment.advance_scans(now) {
-                self.write_out(attachment);
-            }
-            if let Some(close) = attachment.closing() {
-                return Some(close);
-            }
-            alarm.set(self.next_timeout(attachment), now);
-            attachment.rest();
-            if gives_way {
-                let_others_go_first().await;
-                attachment.has_given_way();
-            }
-            event = poll_fn(|context| self.poll_event(attachment, &mut gathered, &mut alarm, context)).await;
         }
+    }
+
+    /// Handles an event, and encodes what it puts out.
+    fn handle(&mut self, event: Event, attachment: &mut Attachment, alarm: &mut Alarm) -> Next {
+        let now = self.shared.clock.now();
+        let mut gives_way = false;
+        match event {
+            Event::Read(input) => {
+                let packets = self.handle_input(attachment, input, now);
+                // Whom a lone message is for is served before it is acknowledged: its way is the longer one, and
+                // writing an acknowledgement takes as long as all else that is done here.
+                gives_way = packets == 1 && attachment.has_published();
+            }
+            Event::Mailbox => attachment.handle_mailbox(self.has_room(), now),
+            Event::Scan => {}
+            Event::GiveWay => gives_way = true,
+            Event::Timeout if self.is_stalled(now) => attachment.close(Close::Stalled),
+            Event::Timeout => attachment.handle_timeout(now),
+            Event::Ended => return Next::Drop,
+        }
+        self.write_out(attachment);
+        while self.has_room() && attachment.closing().is_none() && attachment.advance_scans(now) {
+            self.write_out(attachment);
+        }
+        if attachment.closing().is_some() {
+            return Next::Leave;
+        }
+        alarm.set(attachment.next_timeout(), now);
+        attachment.rest();
+        if gives_way { Next::GiveWay } else { Next::Wait }
     }
 
     /// Waits for what there is to do next, and writes in between. What the mailbox and the peer bring at once is written
@@ -214,6 +241,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             if self.poll_write_all(context).is_err() {
                 return Poll::Ready(Event::Ended);
+            }
+            if !self.link.out.is_empty() {
+                alarm.bring_forward(self.stall_deadline(), self.shared.clock.now());
             }
             if !has_room && self.has_room() {
                 return Poll::Ready(Event::Scan);
@@ -315,7 +345,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Frees the session, then puts the last words into the buffer.
-    fn part(&mut self, mut held: Held, close: Option<Close>) {
+    fn part(&mut self, held: Held, close: Option<Close>) {
         let counters = &self.shared.broker.counters;
         match close {
             Some(Close::KeepAlive) => counters.keep_alive_timeouts.add(1),
@@ -336,8 +366,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 tracing::info!(client_id, %address, "closed: the user was removed, or the certificate revoked");
             }
         }
-        held.close = close;
-        drop(held);
+        held.end(close);
     }
 
     fn say(&mut self, farewell: Option<Packet>, attachment: &Attachment) {
@@ -359,11 +388,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn stall_deadline(&self) -> Now {
         let patience = self.limits.write_stall_timeout.as_millis();
         self.last_write.plus_millis(u64::try_from(patience).unwrap_or(u64::MAX))
-    }
-
-    fn next_timeout(&self, attachment: &Attachment) -> Option<Now> {
-        let stall = (!self.link.out.is_empty()).then(|| self.stall_deadline());
-        [attachment.next_timeout(), stall].into_iter().flatten().min()
     }
 }
 

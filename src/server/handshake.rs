@@ -1,5 +1,5 @@
 //! What comes before MQTT on a connection: a PROXY header, TLS, WebSocket.
-use super::peer::Peer;
+use super::peer::{Peer, TlsPeer};
 use super::transport::{Duplex, Transport};
 use super::{Shared, proxy};
 use crate::broker::Counters;
@@ -76,9 +76,12 @@ pub(super) async fn shake<S: Duplex + 'static>(
     // Asked for first: files that change in between are looked at once more than needed.
     let before = guard.digest();
     let stream = guard.acceptor().accept(stream).await.map_err(Failure::Tls)?;
-    peer.certificate = guard.client_name(stream.get_ref().1);
-    peer.shown = guard.shown(stream.get_ref().1, before).map(Arc::new);
-    if guard.needs_name() && peer.certificate.is_none() {
+    let name = guard.client_name(stream.get_ref().1);
+    let shown = guard.shown(stream.get_ref().1, before).map(Arc::new);
+    if name.is_some() || shown.is_some() {
+        *peer.tls.edit() = TlsPeer { name, shown };
+    }
+    if guard.needs_name() && peer.certificate().is_none() {
         return Err(Failure::Nameless);
     }
     drop(place);

@@ -3,9 +3,10 @@ use super::Shared;
 use super::connection::Connection;
 use super::handshake::{self, Failure};
 use super::peer::{Entrance, Peer};
+use super::room::Cut;
 use super::transport::{Duplex, Transport};
 use crate::session::Close;
-use crate::types::ReasonCode;
+use crate::types::{Rare, ReasonCode};
 use arc_swap::ArcSwap;
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +16,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinSet;
 
 /// A socket that takes connections.
 pub(super) struct Open {
@@ -63,31 +63,31 @@ impl Open {
         let Entrance { name, allow_anonymous, tls, websocket, .. } = &*self.entrance.load_full();
         let (tls, websocket) = (tls.is_some(), websocket.is_some());
         tracing::info!(address = %name, allow_anonymous, tls, websocket, "listening");
-        let mut connections = JoinSet::new();
+        let room = self.entrance.load().room.clone();
+        let _cut = Cut(room.clone());
         loop {
             tokio::select! {
                 accepted = self.accept_one() => match accepted {
-                    Ok(accepted) => self.admit(&shared, accepted, &mut connections),
+                    Ok(accepted) => self.admit(&shared, accepted),
                     Err(error) => {
                         // Out of file descriptors, most often: connections that end make room.
                         tracing::warn!(%error, "cannot accept a connection; raise the limit of open files");
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 },
-                Some(_) = connections.join_next() => {}
                 _ = ending.changed() => break,
             }
         }
         drop(self);
         // Nobody listens to it while the broker ends.
         let _ = closed.send(());
-        while !connections.is_empty() {
+        while !room.is_empty() {
             match *ending.borrow_and_update() {
                 Ending::Removed => shared.broker.close_listener(name, ReasonCode::AdministrativeAction),
                 Ending::Open | Ending::Shutdown => drop(shared.broker.close_all(Close::Shutdown)),
             }
             // A connection that was just opening may have missed the call.
-            let _ = tokio::time::timeout(Duration::from_millis(200), connections.join_next()).await;
+            let _ = tokio::time::timeout(Duration::from_millis(200), room.left()).await;
         }
     }
 
@@ -98,7 +98,7 @@ impl Open {
         }
     }
 
-    fn admit(&self, shared: &Arc<Shared>, accepted: Accepted, connections: &mut JoinSet<()>) {
+    fn admit(&self, shared: &Arc<Shared>, accepted: Accepted) {
         let address = match &accepted {
             Accepted::Tcp(_, address) => Some(*address),
             Accepted::Unix(_) => None,
@@ -114,7 +114,8 @@ impl Open {
         let Some(place) = entrance.room.enter(entrance.connections_max) else {
             return counters.connections_refused_listener.add(1);
         };
-        let peer = Peer { entrance, address, certificate: None, shown: None };
+        let room = entrance.room.clone();
+        let peer = Peer { entrance, address, tls: Rare::default() };
         let shared = shared.clone();
         match accepted {
             Accepted::Tcp(stream, _) => {
@@ -124,13 +125,14 @@ impl Open {
                 }
                 if peer.entrance.is_plain() {
                     // The most of all connections: their task holds what serves them, and nothing else.
-                    connections.spawn(Connection::new(shared, Transport::Tcp(stream), peer).serve((pass, place)));
+                    let connection = Connection::new(shared, Transport::Tcp(stream), peer);
+                    room.spawn(place, |place| connection.serve((pass, place)));
                 } else {
-                    connections.spawn(serve(shared, stream, peer, (pass, place)));
+                    room.spawn(place, |place| serve(shared, stream, peer, (pass, place)));
                 }
             }
             Accepted::Unix(stream) => {
-                connections.spawn(serve(shared, stream, peer, (pass, place)));
+                room.spawn(place, |place| serve(shared, stream, peer, (pass, place)));
             }
         }
     }

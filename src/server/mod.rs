@@ -19,6 +19,7 @@ mod peer;
 mod proving;
 mod proxy;
 mod reload;
+mod room;
 mod settings;
 mod timers;
 mod transport;

@@ -1,40 +1,15 @@
 //! Who is at the other end of a connection, as far as its transport tells.
+use super::room::Room;
 use super::websocket::Rules;
 use crate::broker::Standing;
 use crate::config::Listener;
 use crate::identity::{Authenticators, Chain, Voucher};
 use crate::tls::{Guard, Place as TlsPlace, Shown};
-use crate::types::{Identity, Text};
+use crate::types::{Rare, Text};
 use ipnet::IpNet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// How many connections came through a listener and are there. Only its accept loop lets anybody in, so that the limit
-/// holds though nothing is locked.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Room(Arc<AtomicUsize>);
-
-/// A connection's place; dropping it makes room.
-pub(super) struct Place(Room);
-
-impl Room {
-    /// `at_most` of 0 sets no limit.
-    pub fn enter(&self, at_most: usize) -> Option<Place> {
-        if at_most > 0 && self.0.load(Ordering::Relaxed) >= at_most {
-            return None;
-        }
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Some(Place(self.clone()))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// The rules of the listener that a connection came through.
 pub(super) struct Entrance {
@@ -99,34 +74,38 @@ pub(super) struct Peer {
     pub entrance: Arc<Entrance>,
     /// `None` for one on a Unix socket.
     pub address: Option<SocketAddr>,
-    /// The name in the certificate that the peer's TLS handshake proved.
-    pub certificate: Option<Text>,
-    /// What it showed there, where that may be revoked while it is connected.
+    /// What the peer's TLS handshake proved, if it showed a certificate there.
+    pub tls: Rare<TlsPeer>,
+}
+
+/// A peer with a certificate of its own.
+#[derive(Debug, Clone, Default)]
+pub(super) struct TlsPeer {
+    /// The name in the certificate.
+    pub name: Option<Text>,
+    /// What it showed, where that may be revoked while it is connected.
     pub shown: Option<Arc<Shown>>,
 }
 
 impl Peer {
+    /// The name in the certificate of the peer.
+    pub fn certificate(&self) -> Option<&Text> {
+        self.tls.get()?.name.as_ref()
+    }
+
     /// What may be taken back of what the client was let in by.
     pub fn standing(&self, proved: Option<(Voucher, Text)>) -> Option<Standing> {
-        if proved.is_none() && self.shown.is_none() {
+        let shown = self.tls.get().and_then(|tls| tls.shown.clone());
+        if proved.is_none() && shown.is_none() {
             return None;
         }
-        let (entrance, shown) = (self.entrance.clone(), self.shown.clone());
+        let entrance = self.entrance.clone();
         Some(Standing::new(move || {
             let guard = entrance.tls.as_ref();
             let is_revoked = guard.zip(shown.as_ref()).is_some_and(|(guard, shown)| guard.is_revoked(shown));
             let is_known = |(voucher, user): &(Voucher, Text)| entrance.authenticators.vouches(voucher, user.as_str());
             !is_revoked && proved.as_ref().is_none_or(is_known)
         }))
-    }
-
-    /// What is known without any proof by the client itself.
-    pub fn identity(&self) -> Identity {
-        Identity {
-            certificate: self.certificate.clone(),
-            address: self.address.map(|address| address.ip()),
-            ..Identity::default()
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::codec;
 use crate::identity::{Denial, Judgement, Proof, Proved, Voucher};
 use crate::packet::{Auth, Connect, Packet};
 use crate::session::{Authenticated, AuthenticationStep, Verdict};
-use crate::types::{Identity, ReasonCode, Text, Violation};
+use crate::types::{Attributes, Identity, ReasonCode, Text, Violation};
 use bytes::Bytes;
 use std::future::poll_fn;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -81,13 +81,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             password: connect.password.clone(),
             client_id: connect.client_id.clone(),
             address: self.peer.address.map(|address| address.ip()),
-            certificate: self.peer.certificate.clone(),
+            certificate: self.peer.certificate().cloned(),
         }
     }
 
     pub(super) fn identity(&self, proved: Proved) -> Identity {
         let Proved { user, groups, claims, expires_at_ms, voucher: _ } = proved;
-        Identity { user, groups, claims, expires_at_ms, ..self.peer.identity() }
+        let certificate = self.peer.certificate().cloned();
+        let address = self.peer.address.map(|address| address.ip());
+        Identity { user, address, ..Identity::default() }.with(Attributes {
+            groups,
+            claims,
+            certificate,
+            expires_at_ms,
+        })
     }
 
     /// Plays an exchange before CONNACK: a challenge, and the answer to it. The time is limited with that of CONNECT.

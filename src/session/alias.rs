@@ -1,12 +1,10 @@
 //! Topic Aliases, both ways (5.0 section 3.3.2.3.4). They live as long as one network connection [MQTT-3.3.2-7].
-use crate::types::{ReasonCode, TopicName, Violation};
+use crate::types::{Rare, ReasonCode, TopicName, Violation};
 use std::collections::BTreeMap;
 
-/// The aliases that a client has set.
+/// The aliases that a client has set. Few do.
 #[derive(Debug, Default)]
-pub(super) struct InboundAliases {
-    topics: BTreeMap<u16, TopicName>,
-}
+pub(super) struct InboundAliases(Rare<BTreeMap<u16, TopicName>>);
 
 impl InboundAliases {
     /// The topic that a PUBLISH names, by itself, by its alias, or by setting one.
@@ -27,12 +25,12 @@ impl InboundAliases {
         }
         match topic {
             Some(topic) => {
-                self.topics.insert(alias, topic.detached());
+                self.0.edit().insert(alias, topic.detached());
                 Ok(topic)
             }
             None => {
                 let unknown = Violation::protocol("sec:3.3.2.3.4", "a Topic Alias was never set");
-                self.topics.get(&alias).cloned().ok_or(unknown)
+                self.0.get().and_then(|topics| topics.get(&alias)).cloned().ok_or(unknown)
             }
         }
     }

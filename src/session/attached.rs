@@ -127,16 +127,16 @@ impl Session {
 
     /// Subscriptions to which retained messages are on their way, and the topic up to which they are in the queue.
     pub fn scans(&self) -> impl Iterator<Item = (&TopicFilter, &Option<TopicName>)> {
-        self.state.scans.iter()
+        self.state.scans.get().into_iter().flatten()
     }
 
     /// Remembers how far the retained messages for a subscription have come.
     pub fn scan_at(&mut self, filter: TopicFilter, after: Option<TopicName>) {
-        self.state.scans.insert(filter, after);
+        self.state.scan_at(filter, after);
     }
 
     pub fn scan_over(&mut self, filter: &TopicFilter) {
-        self.state.scans.remove(filter);
+        self.state.scan_over(filter);
     }
 
     /// Bytes of QoS 1 and 2 deliveries held in memory.

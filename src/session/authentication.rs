@@ -6,15 +6,19 @@ use crate::packet::{Auth, ConnAck, Packet};
 use crate::types::{ReasonCode, Text, Violation};
 use bytes::Bytes;
 
-/// Whether CONNECT named an authentication method, and how far a re-authentication has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Authentication {
-    Basic,
-    Enhanced { method: Text, progress: Progress },
+/// The authentication method that CONNECT named, if it did. Few do.
+#[derive(Debug, Default)]
+pub(super) struct Authentication(Option<Box<Enhanced>>);
+
+#[derive(Debug)]
+struct Enhanced {
+    method: Text,
+    /// How far a re-authentication has come.
+    progress: Progress,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Progress {
+#[derive(Debug, Clone, Copy)]
+enum Progress {
     Done,
     /// A step of the client is being checked.
     Checked,
@@ -58,7 +62,7 @@ impl Authenticated {
 
 impl Authentication {
     pub fn handle(&mut self, auth: Auth) -> Result<AuthenticationStep, Violation> {
-        let Self::Enhanced { method, progress } = self else {
+        let Some(Enhanced { method, progress }) = self.0.as_deref_mut() else {
             // [MQTT-4.12.0-7]
             return Err(Violation::protocol("MQTT-4.12.0-7", "AUTH without an authentication method in CONNECT"));
         };
@@ -86,12 +90,13 @@ impl Session {
         if let Some(connack) = self.gate.connack() {
             authenticated.tell(connack);
         }
-        self.authentication = Authentication::Enhanced { method: authenticated.method, progress: Progress::Done };
+        let enhanced = Enhanced { method: authenticated.method, progress: Progress::Done };
+        self.authentication = Authentication(Some(Box::new(enhanced)));
     }
 
     /// Handles what became of the step that went out last.
     pub fn handle_verdict(&mut self, verdict: Verdict, turn: &mut Turn) {
-        let Authentication::Enhanced { method, progress } = &mut self.authentication else { return };
+        let Some(Enhanced { method, progress }) = self.authentication.0.as_deref_mut() else { return };
         let (next, code, data) = match verdict {
             // [MQTT-4.12.0-2]
             Verdict::Challenge(data) => (Progress::Challenged, ReasonCode::ContinueAuthentication, data),

@@ -1,13 +1,13 @@
 //! Acknowledgements that may not leave before what they promise is durable, in the order their packets came.
 use super::{Outcome, Turn};
 use crate::packet::{Ack, AckType, ConnAck, Packet, SubAck, UnsubAck};
-use crate::types::{CommitSeq, PacketId, ReasonCode};
+use crate::types::{CommitSeq, PacketId, Rare, ReasonCode};
 use std::collections::VecDeque;
 
 /// First in, first out; an entry leaves when its commit, and every entry before it, has left.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
-    held: VecDeque<Held>,
+    held: Rare<VecDeque<Held>>,
     committed: CommitSeq,
 }
 
@@ -48,43 +48,43 @@ impl Response {
 impl Gate {
     /// Holds a response that depends on a change of this turn.
     pub fn hold(&mut self, response: Response) {
-        self.held.push_back(Held { response, wait: Wait::Turn(None) });
+        self.held.edit().push_back(Held { response, wait: Wait::Turn(None) });
     }
 
     /// Holds a response that the outcome of an ask will complete; `ask` is the ask's place in the turn.
     pub fn hold_for(&mut self, ask: usize, response: Response) {
-        self.held.push_back(Held { response, wait: Wait::Turn(Some(ask)) });
+        self.held.edit().push_back(Held { response, wait: Wait::Turn(Some(ask)) });
     }
 
     /// Holds a response until everything up to `seq` is durable.
     pub fn hold_until(&mut self, seq: CommitSeq, response: Response) {
-        self.held.push_back(Held { response, wait: Wait::Commit(seq) });
+        self.held.edit().push_back(Held { response, wait: Wait::Commit(seq) });
     }
 
     /// Makes the last held response wait for `seq`.
     pub fn postpone(&mut self, seq: CommitSeq) {
-        if let Some(last) = self.held.back_mut() {
+        if let Some(last) = self.held.get_mut().and_then(VecDeque::back_mut) {
             last.wait = Wait::Commit(seq);
         }
     }
 
     /// The CONNACK, if it has not left.
     pub fn connack(&mut self) -> Option<&mut ConnAck> {
-        let Response::ConnAck(connack) = &mut self.held.front_mut()?.response else { return None };
+        let Response::ConnAck(connack) = &mut self.held.get_mut()?.front_mut()?.response else { return None };
         Some(connack)
     }
 
     /// Whether CONNACK has left, or is gone: it is before everything else.
     pub fn has_sent_connack(&self) -> bool {
-        !matches!(self.held.front(), Some(Held { response: Response::ConnAck(_), .. }))
+        !matches!(self.held.get().and_then(VecDeque::front), Some(Held { response: Response::ConnAck(_), .. }))
     }
 
     /// Sends a response that depends on nothing new, but not ahead of those before it.
     pub fn follow(&mut self, response: Response, turn: &mut Turn) {
-        if self.held.is_empty() {
+        if self.len() == 0 {
             send(response, turn);
         } else {
-            self.held.push_back(Held { response, wait: Wait::Turn(None) });
+            self.held.edit().push_back(Held { response, wait: Wait::Turn(None) });
         }
     }
 
@@ -97,7 +97,7 @@ impl Gate {
         mut complete: impl FnMut(&mut Response, &Outcome),
     ) {
         // What waits for this turn stands at the end: nothing else was held since.
-        for held in self.held.iter_mut().rev() {
+        for held in self.held.get_mut().into_iter().flat_map(|held| held.iter_mut().rev()) {
             let Wait::Turn(ask) = held.wait else { break };
             if let Some(outcome) = ask.and_then(|ask| outcomes.get(ask)) {
                 complete(&mut held.response, outcome);
@@ -115,20 +115,21 @@ impl Gate {
 
     /// Responses held back.
     pub fn len(&self) -> usize {
-        self.held.len()
+        self.held.get().map_or(0, VecDeque::len)
     }
 
     fn release(&mut self, turn: &mut Turn) {
         let committed = self.committed;
         let may_leave = |held: &mut Held| matches!(held.wait, Wait::Commit(seq) if seq <= committed);
         let mut was_for_long = false;
-        while let Some(held) = self.held.pop_front_if(may_leave) {
+        let Some(all) = self.held.get_mut() else { return };
+        while let Some(held) = all.pop_front_if(may_leave) {
             was_for_long |= held.response.is_for_long();
             send(held.response, turn);
         }
         // A client that has subscribed may be idle for months.
-        if was_for_long && self.held.is_empty() {
-            self.held = VecDeque::new();
+        if was_for_long && all.is_empty() {
+            self.held.clear();
         }
     }
 }

@@ -1,12 +1,12 @@
 //! QoS 2 identifiers that a client has opened, and the count of its unacknowledged publishes.
-use crate::types::{PacketId, ReasonCode, Violation};
+use crate::types::{PacketId, Rare, ReasonCode, Violation};
 use std::collections::BTreeMap;
 
 /// The identifiers survive the connection; the count against Receive Maximum does not (5.0 section 4.9).
 #[derive(Debug, Clone, Default)]
 pub(super) struct Inbound {
     /// Received and not yet released [MQTT-4.3.3-10]; the flag says whether it counts in this connection.
-    open: BTreeMap<PacketId, bool>,
+    open: Rare<BTreeMap<PacketId, bool>>,
     unacknowledged: u16,
 }
 
@@ -20,25 +20,29 @@ pub(super) enum Arrival {
 impl Inbound {
     /// Identifiers that were open before a restart.
     pub fn restored(ids: impl IntoIterator<Item = PacketId>) -> Self {
-        Self { open: ids.into_iter().map(|id| (id, false)).collect(), unacknowledged: 0 }
+        let mut inbound = Self::default();
+        for id in ids {
+            inbound.open.edit().insert(id, false);
+        }
+        inbound
     }
 
     pub fn is_open(&self, id: PacketId) -> bool {
-        self.open.contains_key(&id)
+        self.open.get().is_some_and(|open| open.contains_key(&id))
     }
 
     /// Identifiers received and not yet released.
     pub fn open_ids(&self) -> impl Iterator<Item = PacketId> {
-        self.open.keys().copied()
+        self.open.get().into_iter().flat_map(BTreeMap::keys).copied()
     }
 
     pub fn open_count(&self) -> u64 {
-        self.open.len() as u64
+        self.open.get().map_or(0, BTreeMap::len) as u64
     }
 
     /// Whether an exchange that began on this connection is not finished.
     pub fn is_under_way(&self) -> bool {
-        self.open.values().any(|counts| *counts)
+        self.open.get().is_some_and(|open| open.values().any(|counts| *counts))
     }
 
     /// A QoS 1 PUBLISH arrived; `receive_max` is `None` for clients that know no Receive Maximum.
@@ -51,17 +55,17 @@ impl Inbound {
     }
 
     pub fn begin_qos2(&mut self, id: PacketId, receive_max: Option<u16>) -> Result<Arrival, Violation> {
-        let before = self.open.get(&id).copied();
+        let before = self.open.get().and_then(|open| open.get(&id)).copied();
         if before != Some(true) {
             self.count(receive_max)?;
-            self.open.insert(id, true);
+            self.open.edit().insert(id, true);
         }
         Ok(if before.is_some() { Arrival::Again } else { Arrival::New })
     }
 
     /// PUBREL, or a refusal of the message; false if the identifier was not open.
     pub fn release(&mut self, id: PacketId) -> bool {
-        let found = self.open.remove(&id);
+        let found = self.open.get_mut().and_then(|open| open.remove(&id));
         if found == Some(true) {
             self.unacknowledged = self.unacknowledged.saturating_sub(1);
         }
@@ -71,7 +75,7 @@ impl Inbound {
     /// The connection ended: a new one counts from zero.
     pub fn disconnected(&mut self) {
         self.unacknowledged = 0;
-        self.open.values_mut().for_each(|counts| *counts = false);
+        self.open.get_mut().into_iter().flat_map(BTreeMap::values_mut).for_each(|counts| *counts = false);
     }
 
     // [MQTT-3.3.4-7], [MQTT-4.9.0-2] (5.0)

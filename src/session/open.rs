@@ -92,7 +92,7 @@ impl Session {
             window,
             packet_bytes_max,
             connect_expiry_s: expiry_s,
-            authentication: Authentication::Basic,
+            authentication: Authentication::default(),
             keep_alive: KeepAlive::new(keep_alive_s, now),
             gate,
             is_over: false,
@@ -188,7 +188,7 @@ pub fn welcome(
         retain_available: off(features.retain),
         maximum_packet_bytes: u32::try_from(limits.packet_bytes_max).ok(),
         // [MQTT-3.1.3-7]
-        assigned_client_id: assigned.then(|| client_id.as_text().clone()),
+        assigned_client_id: assigned.then(|| client_id.to_text()),
         topic_alias_maximum: (limits.topic_aliases_max > 0).then_some(limits.topic_aliases_max),
         wildcard_subscriptions: off(features.wildcard_subscriptions),
         subscription_identifiers: off(features.subscription_identifiers),

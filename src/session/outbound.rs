@@ -8,24 +8,22 @@
 mod giving_up;
 
 use super::{Change, Clearance, Delivery, DropReason, Dropped, Released};
-use crate::types::{Now, PacketId, Position, QoS, ReasonCode};
+use crate::types::{Now, PacketId, Position, QoS, Rare, ReasonCode};
 use giving_up::is_forbidden;
 pub(super) use look::awaited;
 use look::awaited_counts;
 use sendings::Sendings;
+use shelf::Shelf;
 use std::collections::VecDeque;
 
 mod look;
 mod places;
 mod sendings;
+mod shelf;
 
 /// Positions sent at once lie within this span of the oldest unfinished one, so that identifiers stay unique
 /// [MQTT-2.2.1-4].
 const SPAN: u64 = 65_535;
-/// Loaded deliveries still to be sent, below which more are taken from the shelf: a wide window must not wait for pages.
-const LOAD_BELOW: u64 = 1024;
-/// Bytes of loaded deliveries above which no more are taken from it while there is anything to send.
-const LOAD_BYTES: u64 = 1 << 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
@@ -37,30 +35,31 @@ pub(super) struct Outbound {
     loaded_end: u64,
     /// The next position to send on this connection; all before it have been sent on it, or are finished.
     cursor: u64,
-    /// Entries before the cursor that are not finished.
-    in_flight: u64,
+    /// Entries before the cursor that are not finished: no more than [`SPAN`].
+    in_flight: u32,
     /// Those of them for which PUBREC is due, and those for which PUBCOMP is.
-    awaiting_pubrec: u64,
-    awaiting_pubcomp: u64,
+    awaiting_pubrec: u32,
+    awaiting_pubcomp: u32,
     /// The position after the highest ever sent.
     sent_below: u64,
     occupied: Released,
-    /// Part of `occupied`: what is not in memory.
-    shelved: Released,
-    /// The position after the last that is on the shelf; not above the end of the entries if none is.
-    shelved_end: u64,
-    /// Shelved positions below this that were never sent have been given up.
-    given_up_below: u64,
     /// Whether a store keeps the deliveries, so that they need not be in memory.
     has_shelf: bool,
-    is_loading: bool,
+    /// What of the line is not in memory; nothing for clients that are quick, and for most sessions.
+    shelf: Rare<Shelf>,
     released: Released,
-    dropped: Vec<Dropped>,
-    /// Given up here, for other members of the shared subscriptions that they came by.
-    orphans: Vec<Delivery>,
-    /// Shelved deliveries that made room for newer ones: their messages were not at hand.
-    dropped_unseen: u64,
+    given_up: Rare<GivenUp>,
     sendings: Sendings,
+}
+
+/// Deliveries that will not be sent here.
+#[derive(Debug, Default)]
+pub(super) struct GivenUp {
+    pub dropped: Vec<Dropped>,
+    /// For other members of the shared subscriptions that they came by.
+    pub orphans: Vec<Delivery>,
+    /// Shelved deliveries that made room for newer ones: their messages were not at hand.
+    pub dropped_unseen: u64,
 }
 
 #[derive(Debug)]
@@ -106,132 +105,9 @@ pub(super) enum Acknowledged {
 }
 
 impl Outbound {
-    /// A line that a store keeps, as it found it: everything is on its shelf.
-    pub fn shelved(head: u64, end: u64, sent_below: u64, occupied: Released) -> Self {
-        Self {
-            base: head,
-            loaded_end: head,
-            cursor: head,
-            sent_below,
-            shelved: occupied.clone(),
-            occupied,
-            shelved_end: end,
-            has_shelf: true,
-            ..Self::default()
-        }
-    }
-
     /// A line of a new session that a store will keep.
     pub fn with_shelf() -> Self {
         Self { has_shelf: true, ..Self::default() }
-    }
-
-    /// Whether a part of the line is on the shelf.
-    fn is_shelved(&self) -> bool {
-        self.shelved_end > self.loaded_end
-    }
-
-    pub fn has_shelf(&self) -> bool {
-        self.has_shelf
-    }
-
-    /// Bytes of the deliveries in memory.
-    pub fn loaded_bytes(&self) -> u64 {
-        self.occupied.bytes - self.shelved.bytes
-    }
-
-    /// From where a page should be loaded: there is more on the shelf, and little left to send before it. Until it comes
-    /// no other is asked for.
-    pub fn ask_for_page(&mut self) -> Option<u64> {
-        let unsent = self.loaded_end - self.cursor;
-        let is_enough = unsent > LOAD_BELOW || (unsent > 0 && self.loaded_bytes() > LOAD_BYTES);
-        if self.is_loading || !self.is_shelved() || is_enough {
-            return None;
-        }
-        self.is_loading = true;
-        Some(self.loaded_end)
-    }
-
-    /// Takes a page of the shelf: every unfinished delivery from `from` to `next`.
-    pub fn load(&mut self, from: u64, next: u64, deliveries: impl IntoIterator<Item = Shelved>) {
-        if !std::mem::take(&mut self.is_loading) || from != self.loaded_end {
-            return;
-        }
-        for shelved in deliveries {
-            match shelved {
-                Shelved::Delivery(delivery) => self.load_one(delivery),
-                // What is beyond the end is on its way here as well.
-                Shelved::Received { position } if position < self.loaded_end || position >= self.shelved_end => {}
-                Shelved::Received { position } => {
-                    self.append(position, Entry::Received);
-                }
-            }
-        }
-        self.pad(next.min(self.shelved_end));
-        if !self.is_shelved() {
-            // What was counted and is not there was finished while nobody looked: it expired, or moved on.
-            let rest = std::mem::take(&mut self.shelved);
-            self.occupied.subtract(&rest);
-            self.released.merge(&rest);
-        }
-        self.trim();
-    }
-
-    fn load_one(&mut self, mut delivery: Delivery) {
-        let position = delivery.position.map_or(self.loaded_end, Position::value);
-        let is_given_up = position >= self.sent_below && position < self.given_up_below;
-        if position < self.loaded_end || position >= self.shelved_end || is_given_up {
-            return;
-        }
-        if self.shelved.by_rule.of(delivery.rule).messages == 0 {
-            // It was queued before a restart, or under other rules: none has counted it.
-            delivery.rule = 0;
-        }
-        let cost = Released::of(&delivery);
-        let counted = self.shelved.part(&cost);
-        self.shelved.subtract(&counted);
-        self.occupied.subtract(&counted);
-        self.occupied.merge(&cost);
-        // [MQTT-3.3.1-1]: what may have been sent on an earlier connection goes with DUP.
-        let was_sent = position < self.sent_below;
-        self.append(position, if was_sent { Entry::Sent(delivery) } else { Entry::Waiting(delivery) });
-    }
-
-    /// Counts deliveries that went to the shelf without coming by, the last at `end` - 1.
-    pub fn shelve(&mut self, end: u64, added: &Released) {
-        if end <= self.end() {
-            return;
-        }
-        self.shelved_end = end;
-        self.shelved.merge(added);
-        self.occupied.merge(added);
-    }
-
-    /// A shelved delivery was finished without having been loaded: it moved to another receiver.
-    pub fn finish_shelved(&mut self, cost: &Released) {
-        let counted = self.shelved.part(cost);
-        self.forget_shelved(&counted);
-    }
-
-    pub fn first_shelved(&self) -> Option<u64> {
-        self.is_shelved().then_some(self.loaded_end)
-    }
-
-    /// A shelved delivery has waited for too long. False if it may have been sent, or is none of ours.
-    pub fn give_up_shelved(&mut self, position: u64, reason: DropReason, delivery: &Delivery) -> bool {
-        let first = self.loaded_end.max(self.sent_below).max(self.given_up_below);
-        if position < first || position >= self.shelved_end || self.shelved.messages == 0 {
-            return false;
-        }
-        self.finish_shelved(&Released::of(delivery));
-        self.dropped.push(Dropped::new(reason, delivery));
-        true
-    }
-
-    fn forget_shelved(&mut self, counted: &Released) {
-        self.shelved.subtract(counted);
-        self.occupied.subtract(counted);
-        self.released.merge(counted);
     }
 
     /// Positions below this may have been sent.
@@ -241,7 +117,7 @@ impl Outbound {
 
     /// The position after the last.
     pub fn end(&self) -> u64 {
-        self.loaded_end.max(self.shelved_end)
+        self.loaded_end.max(self.shelf_end())
     }
 
     /// Deliveries not finished, and their bytes.
@@ -275,7 +151,8 @@ impl Outbound {
     ) -> Option<Step<'_>> {
         loop {
             // [MQTT-3.3.4-9], [MQTT-4.9.0-2]
-            if self.in_flight >= window || self.cursor >= self.loaded_end || self.cursor - self.base >= SPAN {
+            if u64::from(self.in_flight) >= window || self.cursor >= self.loaded_end || self.cursor - self.base >= SPAN
+            {
                 return None;
             }
             let position = self.cursor;
@@ -399,17 +276,13 @@ impl Outbound {
         self.cursor = self.base;
         (self.in_flight, self.awaiting_pubrec, self.awaiting_pubcomp) = (0, 0, 0);
         if self.has_shelf {
-            self.shelved_end = self.end();
-            self.shelved = self.occupied.clone();
-            self.entries = VecDeque::new();
-            self.loaded_end = self.base;
-            self.is_loading = false;
+            self.shelve_all();
         }
     }
 
-    /// Whether anything was given up since it was last taken.
-    pub fn has_given_up(&self) -> bool {
-        !self.dropped.is_empty() || !self.orphans.is_empty() || self.dropped_unseen > 0
+    /// What was given up since it was last taken.
+    pub fn take_given_up(&mut self) -> Option<Box<GivenUp>> {
+        self.given_up.take_some()
     }
 
     /// Hands over what was given back since.
@@ -456,7 +329,7 @@ impl Outbound {
             self.released.add(delivery);
         }
         if is_before_cursor && !matches!(old, Entry::Done) {
-            self.in_flight -= u64::from(is_finished);
+            self.in_flight -= u32::from(is_finished);
             let (pubrec, pubcomp) = awaited_counts(&old);
             self.awaiting_pubrec = self.awaiting_pubrec + pubrec_now - pubrec;
             self.awaiting_pubcomp = self.awaiting_pubcomp + pubcomp_now - pubcomp;

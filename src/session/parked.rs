@@ -48,7 +48,7 @@ impl Parked {
         let mut state = State::new(saved.client_id, limits, saved.expiry_s.max(1), true);
         state.expiry_s = saved.expiry_s;
         state.subscriptions = saved.subscriptions;
-        state.scans = saved.scans;
+        saved.scans.into_iter().for_each(|(filter, after)| state.scan_at(filter, after));
         state.inbound = Inbound::restored(saved.inbound);
         state.will = saved.will.map(Box::new);
         state.outbound = Outbound::shelved(saved.head, saved.next_position, saved.sent_below, saved.occupied);
@@ -178,12 +178,12 @@ impl Parked {
     /// Takes a subscription away that the client may not have any more.
     pub fn revoke_subscription(&mut self, filter: &TopicFilter) {
         self.state.subscriptions.remove(filter);
-        self.state.scans.remove(filter);
+        self.state.scan_over(filter);
     }
 
     /// Whether retained messages are on their way to a subscription.
     pub fn is_scanned(&self, filter: &TopicFilter) -> bool {
-        self.state.scans.contains_key(filter)
+        self.state.scans.get().is_some_and(|scans| scans.contains_key(filter))
     }
 
     pub fn subscriptions(&self) -> impl Iterator<Item = (&TopicFilter, &Subscribed)> {

@@ -1,5 +1,6 @@
 //! Queue space: how much deliveries take, in all and for each rule of the broker that limits some topics.
 use super::Delivery;
+use crate::types::Rare;
 
 /// Queue space that deliveries take, or no longer take.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -73,43 +74,47 @@ pub struct Room {
 }
 
 /// Space by rule, rules counted from 1; 0 is no rule, and is not counted. Only rules that something is held of are in
-/// it, in their order: most often one or none, so that without rules it holds no memory.
+/// it, in their order: most often one or none, so that without rules it is a pointer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ByRule(Vec<(u8, Room)>);
+pub struct ByRule(Rare<Vec<(u8, Room)>>);
 
 impl ByRule {
     pub fn of(&self, rule: u8) -> Room {
-        let found = self.0.iter().find(|(held, _)| *held == rule);
-        found.map(|(_, room)| *room).unwrap_or_default()
+        self.rules().find(|(held, _)| *held == rule).map(|(_, room)| room).unwrap_or_default()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.get().is_none()
     }
 
     pub fn add(&mut self, rule: u8, room: Room) {
         if rule == 0 {
             return;
         }
-        let found = self.0.binary_search_by_key(&rule, |(held, _)| *held);
-        match found.map(|place| self.0.get_mut(place)) {
+        let rules = self.0.edit();
+        let found = rules.binary_search_by_key(&rule, |(held, _)| *held);
+        match found.map(|place| rules.get_mut(place)) {
             Ok(Some((_, sum))) => {
                 sum.messages += room.messages;
                 sum.bytes += room.bytes;
             }
             Ok(None) => {}
-            Err(place) => self.0.insert(place, (rule, room)),
+            Err(place) => rules.insert(place, (rule, room)),
         }
     }
 
     pub fn remove(&mut self, rule: u8, room: Room) {
-        let Some(place) = self.0.iter().position(|(held, _)| *held == rule) else { return };
-        let Some((_, sum)) = self.0.get_mut(place) else { return };
+        let Some(rules) = self.0.get_mut() else { return };
+        let Some(place) = rules.iter().position(|(held, _)| *held == rule) else { return };
+        let Some((_, sum)) = rules.get_mut(place) else { return };
         debug_assert!(sum.messages >= room.messages && sum.bytes >= room.bytes, "given back twice");
         sum.messages = sum.messages.saturating_sub(room.messages);
         sum.bytes = sum.bytes.saturating_sub(room.bytes);
         if sum.messages == 0 {
-            self.0.remove(place);
+            rules.remove(place);
+        }
+        if rules.is_empty() {
+            self.0.clear();
         }
     }
 
@@ -119,11 +124,11 @@ impl ByRule {
 
     fn part(&self, other: &Self) -> Self {
         let mut part = Self::default();
-        for (rule, room) in &other.0 {
-            let held = self.of(*rule);
+        for (rule, room) in other.rules() {
+            let held = self.of(rule);
             let (messages, bytes) = (held.messages.min(room.messages), held.bytes.min(room.bytes));
             if messages > 0 {
-                part.add(*rule, Room { messages, bytes });
+                part.add(rule, Room { messages, bytes });
             }
         }
         part
@@ -134,7 +139,7 @@ impl ByRule {
     }
 
     fn rules(&self) -> impl Iterator<Item = (u8, Room)> {
-        self.0.iter().copied()
+        self.0.get().into_iter().flatten().copied()
     }
 }
 

@@ -3,7 +3,7 @@ use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::{Change, Delivery, Limits, OnFull, Released, Turn};
 use crate::packet::{SubscriptionOptions, Will};
-use crate::types::{ClientId, CommitSeq, Message, Now, PacketId, QoS, SmallMap, Stamp, TopicFilter, TopicName};
+use crate::types::{ClientId, CommitSeq, Message, Now, PacketId, QoS, Rare, SmallMap, Stamp, TopicFilter, TopicName};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(super) struct State {
     pub is_durable: bool,
     pub subscriptions: SmallMap<TopicFilter, Subscribed>,
     /// Subscriptions to which retained messages are on their way, and the topic up to which they are in the queue.
-    pub scans: BTreeMap<TopicFilter, Option<TopicName>>,
+    pub scans: Rare<BTreeMap<TopicFilter, Option<TopicName>>>,
     pub inbound: Inbound,
     pub outbound: Outbound,
     pub will: Option<Box<Will>>,
@@ -41,7 +41,7 @@ impl State {
             limits,
             is_durable,
             subscriptions: SmallMap::default(),
-            scans: BTreeMap::new(),
+            scans: Rare::default(),
             inbound: Inbound::default(),
             outbound,
             will: None,
@@ -73,6 +73,21 @@ impl State {
         }
     }
 
+    /// Remembers how far the retained messages for a subscription have come.
+    pub fn scan_at(&mut self, filter: TopicFilter, after: Option<TopicName>) {
+        self.scans.edit().insert(filter, after);
+    }
+
+    pub fn scan_over(&mut self, filter: &TopicFilter) {
+        let is_last = self.scans.get_mut().is_some_and(|scans| {
+            scans.remove(filter);
+            scans.is_empty()
+        });
+        if is_last {
+            self.scans.clear();
+        }
+    }
+
     pub fn change(&self, turn: &mut Turn, change: Change) {
         changed(self.is_durable, turn, change);
     }
@@ -80,10 +95,10 @@ impl State {
     /// Hands over what the queue gave up and gave back.
     pub fn report(&mut self, turn: &mut Turn) {
         self.outbound.hand_released_to(&mut turn.released);
-        if self.outbound.has_given_up() {
-            turn.dropped.append(&mut self.outbound.take_dropped());
-            turn.orphans.append(&mut self.outbound.take_orphans());
-            turn.dropped_unseen += self.outbound.take_dropped_unseen();
+        if let Some(mut given_up) = self.outbound.take_given_up() {
+            turn.dropped.append(&mut given_up.dropped);
+            turn.orphans.append(&mut given_up.orphans);
+            turn.dropped_unseen += given_up.dropped_unseen;
         }
     }
 }

@@ -20,7 +20,7 @@ impl Session {
             if !code.is_failure() {
                 let subscribed = Subscribed { options, id: subscribe.subscription_id };
                 // A copy of its own: a clone of it would cost each of many filters a counter that is never used again.
-                self.state.subscriptions.insert(filter.detached(), subscribed);
+                self.state.subscriptions.insert(filter.clone(), subscribed);
             }
             codes.push(code);
             filters.push(Requested { filter, options, is_new, code });
@@ -99,7 +99,7 @@ impl Session {
     fn refusal(&self, filter: &TopicFilter, is_new: bool) -> Option<ReasonCode> {
         let limits = &self.state.limits;
         let levels = filter.inner().split(|byte| *byte == b'/').count();
-        if filter.as_text().len() > limits.topic_bytes_max || levels > limits.topic_levels_max {
+        if filter.as_str().len() > limits.topic_bytes_max || levels > limits.topic_levels_max {
             return Some(ReasonCode::TopicFilterInvalid);
         }
         // 3.1.1 clients were told of nothing, so that they get a refusal for what 5.0 clients may not even ask.

@@ -1,20 +1,20 @@
 //! Keep Alive (section 3.1.2.10) and the last packet of a connection.
 use crate::packet::{Disconnect, DisconnectProperties, Packet};
 use crate::types::{Now, ReasonCode, Text};
+use std::num::NonZeroU32;
 
 /// One and a half keep-alive periods from the client's last packet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct KeepAlive {
     /// Milliseconds of silence that end the connection; `None` is off.
-    patience_ms: Option<u64>,
+    patience_ms: Option<NonZeroU32>,
     last_packet: Now,
 }
 
 impl KeepAlive {
     /// `keep_alive_s` of 0 is off.
     pub fn new(keep_alive_s: u16, now: Now) -> Self {
-        let patience_ms = (keep_alive_s > 0).then(|| u64::from(keep_alive_s) * 1500);
-        Self { patience_ms, last_packet: now }
+        Self { patience_ms: NonZeroU32::new(u32::from(keep_alive_s) * 1500), last_packet: now }
     }
 
     pub fn restart(&mut self, now: Now) {
@@ -22,7 +22,7 @@ impl KeepAlive {
     }
 
     pub fn deadline(&self) -> Option<Now> {
-        self.patience_ms.map(|patience_ms| self.last_packet.plus_millis(patience_ms))
+        self.patience_ms.map(|patience_ms| self.last_packet.plus_millis(patience_ms.get().into()))
     }
 
     pub fn is_over(&self, now: Now) -> bool {

@@ -8,7 +8,8 @@ use std::mem;
 pub enum SmallMap<K, V> {
     /// In the order of their keys.
     Few(Vec<(K, V)>),
-    Many(BTreeMap<K, V>),
+    #[expect(clippy::box_collection, reason = "the few take no more room than they need")]
+    Many(Box<BTreeMap<K, V>>),
 }
 
 const FEW_MAX: usize = 8;
@@ -64,7 +65,7 @@ impl<K: Ord, V> SmallMap<K, V> {
                     None
                 }
                 Err(_) => {
-                    let mut many: BTreeMap<_, _> = mem::take(few).into_iter().collect();
+                    let mut many: Box<BTreeMap<_, _>> = Box::new(mem::take(few).into_iter().collect());
                     many.insert(key, value);
                     *self = Self::Many(many);
                     None
@@ -103,7 +104,7 @@ impl<K, V> SmallMap<K, V> {
     pub fn into_entries(self) -> impl Iterator<Item = (K, V)> {
         let (few, many) = match self {
             Self::Few(few) => (Some(few), None),
-            Self::Many(many) => (None, Some(many)),
+            Self::Many(many) => (None, Some(*many)),
         };
         few.into_iter().flatten().chain(many.into_iter().flatten())
     }

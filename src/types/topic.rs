@@ -2,6 +2,7 @@
 use super::{ReasonCode, Text, Violation};
 use bytes::Bytes;
 use std::fmt;
+use std::sync::Arc;
 
 /// A topic to publish to: not empty, no wildcard, no U+0000.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,68 +74,65 @@ pub struct Share {
     pub filter: TopicFilter,
 }
 
-/// What a subscription matches. `text` is the whole of it as the client sent it, a share included.
+/// What a subscription matches: the whole of it as the client sent it, a share included. Its bytes are its own, and all
+/// copies share them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TopicFilter {
-    text: Text,
-    /// Where the filter proper starts: behind `$share/name/`, or 0.
-    inner_at: u16,
-}
+pub struct TopicFilter(Arc<str>);
+
+/// What a shared filter begins with; the name follows, and a slash.
+const SHARE: &str = "$share/";
 
 impl TopicFilter {
-    pub fn parse(text: Text) -> Result<Self, Violation> {
+    pub fn parse(text: &Text) -> Result<Self, Violation> {
         // [MQTT-4.7.3-1]
         if text.is_empty() {
             return Err(Violation::protocol("MQTT-4.7.3-1", "a Topic Filter is empty"));
         }
-        let inner_at = match text.as_bytes().strip_prefix(b"$share/".as_slice()) {
-            None => 0,
-            Some(rest) => share_length(rest)? + "$share/".len() + 1,
-        };
-        let filter = Self { inner_at: u16::try_from(inner_at).expect("a text has at most 65,535 bytes"), text };
+        if let Some(rest) = text.as_str().strip_prefix(SHARE) {
+            check_share(rest)?;
+        }
+        let filter = Self(text.as_str().into());
         check_wildcards(filter.inner())?;
         Ok(filter)
     }
 
     /// The whole filter as the client sent it.
-    pub fn as_text(&self) -> &Text {
-        &self.text
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 
-    pub fn as_str(&self) -> &str {
-        self.text.as_str()
+    /// Its bytes, shared.
+    pub fn to_bytes(&self) -> Arc<[u8]> {
+        self.0.clone().into()
+    }
+
+    /// The name and the filter proper, if subscribers share this filter's messages.
+    fn parts(&self) -> Option<(&str, &str)> {
+        self.0.strip_prefix(SHARE)?.split_once('/')
     }
 
     /// The bytes that topics are matched against: without `$share/name/`.
     pub fn inner(&self) -> &[u8] {
-        self.text.as_bytes().get(usize::from(self.inner_at)..).unwrap_or_default()
+        self.parts().map_or(self.as_str(), |(_, inner)| inner).as_bytes()
     }
 
     /// The group's name, if subscribers share this filter's messages.
     pub fn share_name(&self) -> Option<ShareName> {
-        let end = usize::from(self.inner_at).checked_sub(1)?;
-        let name = self.text.as_bytes().slice("$share/".len()..end);
-        Some(Text::parse(name).expect("a part of legal text, cut at slashes"))
+        let (name, _) = self.parts()?;
+        Some(Text::try_from(name).expect("a part of legal text"))
     }
 
     pub fn share(&self) -> Option<Share> {
-        let name = self.share_name()?;
-        let inner = self.text.as_bytes().slice(usize::from(self.inner_at)..);
-        let text = Text::parse(inner).expect("a part of legal text, cut at a slash");
-        Some(Share { name, filter: Self { text, inner_at: 0 } })
+        let (_, inner) = self.parts()?;
+        Some(Share { name: self.share_name()?, filter: Self(inner.into()) })
     }
 
     pub fn is_shared(&self) -> bool {
-        self.inner_at > 0
+        self.0.starts_with(SHARE)
     }
 
     pub fn has_wildcard(&self) -> bool {
         self.inner().iter().any(|byte| matches!(byte, b'+' | b'#'))
-    }
-
-    #[must_use]
-    pub fn detached(&self) -> Self {
-        Self { text: self.text.detached(), inner_at: self.inner_at }
     }
 
     /// Whether a topic matches this filter (sections 4.7.1 and 4.7.2); the reference that the tree is tested against.
@@ -160,23 +158,22 @@ impl TopicFilter {
     }
 }
 
-/// The share name's length, given what follows `$share/`.
-fn share_length(rest: &[u8]) -> Result<usize, Violation> {
+/// Checks what follows `$share/`.
+fn check_share(rest: &str) -> Result<(), Violation> {
     let wrong = |rule, why| Err(Violation::new(ReasonCode::TopicFilterInvalid, rule, why));
-    let Some(slash) = rest.iter().position(|byte| *byte == b'/') else {
+    let Some((name, filter)) = rest.split_once('/') else {
         // [MQTT-4.8.2-2]
         return wrong("MQTT-4.8.2-2", "a shared subscription names no Topic Filter");
     };
-    let (name, filter) = rest.split_at(slash);
     // [MQTT-4.8.2-1]
     if name.is_empty() {
         return wrong("MQTT-4.8.2-1", "a share name is empty");
     }
     // [MQTT-4.8.2-2]
-    if name.iter().any(|byte| matches!(byte, b'+' | b'#')) || filter.len() < 2 {
+    if name.contains(['+', '#']) || filter.is_empty() {
         return wrong("MQTT-4.8.2-2", "a share name holds a wildcard, or its Topic Filter is empty");
     }
-    Ok(slash)
+    Ok(())
 }
 
 fn check_wildcards(filter: &[u8]) -> Result<(), Violation> {
@@ -198,19 +195,19 @@ fn check_wildcards(filter: &[u8]) -> Result<(), Violation> {
 impl TryFrom<&str> for TopicFilter {
     type Error = Violation;
     fn try_from(text: &str) -> Result<Self, Violation> {
-        Self::parse(Text::try_from(text)?)
+        Self::parse(&Text::try_from(text)?)
     }
 }
 
 impl fmt::Display for TopicFilter {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.text, formatter)
+        fmt::Display::fmt(&*self.0, formatter)
     }
 }
 
 impl fmt::Debug for TopicFilter {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.text, formatter)
+        fmt::Debug::fmt(&*self.0, formatter)
     }
 }
 

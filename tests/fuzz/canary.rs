@@ -30,7 +30,7 @@ pub fn sing(house: &mut House, others: &mut [Option<Link>]) {
     let mut hearer = Some(Link::connect(connect("canary-a"), house, others).expect("a good client is let in"));
     let mut singer = Some(Link::connect(connect("canary-b"), house, others).expect("a good client is let in"));
     let id = PacketId::new(7).expect("not 0");
-    let filter = Text::try_from(TOPIC).and_then(TopicFilter::parse).expect("a legal filter");
+    let filter = TopicFilter::try_from(TOPIC).expect("a legal filter");
     let options = SubscriptionOptions { qos: QoS::ExactlyOnce, ..SubscriptionOptions::default() };
     let filters = vec![SubscribeFilter { filter, options }];
     send(&mut hearer, house, &Packet::Subscribe(Subscribe { id, subscription_id: None, user: Vec::new(), filters }));

@@ -191,7 +191,7 @@ impl Bent<'_> {
     }
 
     fn filter(&mut self) -> TopicFilter {
-        Text::try_from(*self.mutator.pick(&FILTERS)).and_then(TopicFilter::parse).expect("a legal filter")
+        TopicFilter::try_from(*self.mutator.pick(&FILTERS)).expect("a legal filter")
     }
 
     /// Nothing, a little, or much.

@@ -11,7 +11,7 @@ use vowmq::store::cold::{Cold, MemoryCold};
 use vowmq::store::log::fault::FaultFiles;
 use vowmq::store::log::{self, Lsn};
 use vowmq::store::{Checkpointer, DurableStore, Options, Restored, Store, StoreError};
-use vowmq::types::{Now, Text, TopicFilter, TopicName};
+use vowmq::types::{Now, TopicFilter, TopicName};
 
 pub const QUEUED_BYTES_MAX: u64 = 64 << 10;
 const MAILBOX: MailboxLimits = MailboxLimits { messages_max: 50, bytes_max: 64 << 10 };
@@ -171,7 +171,7 @@ fn settings(kind: u8) -> Settings {
         refused_311: if bit(6) { Refused311::Disconnect } else { Refused311::Withhold },
         ..Limits::default()
     };
-    let filter = Text::try_from("+/#").and_then(TopicFilter::parse).expect("a legal filter");
+    let filter = TopicFilter::try_from("+/#").expect("a legal filter");
     let rule = QueueRule { filter, messages_max: 3, bytes_max: 4096, age_s_max: 60, on_full: OnFull::DropNewest };
     let queue = QueueSettings {
         age_s_max: if bit(7) { 90 } else { 0 },

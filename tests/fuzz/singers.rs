@@ -24,7 +24,7 @@ impl Singers {
     pub fn connect(address: SocketAddr) -> Self {
         let mut hearer = Good::connect(address, "singers-a");
         let singer = Good::connect(address, "singers-b");
-        let filter = Text::try_from(TOPIC).and_then(TopicFilter::parse).expect("a legal filter");
+        let filter = TopicFilter::try_from(TOPIC).expect("a legal filter");
         let options = SubscriptionOptions { qos: QoS::ExactlyOnce, ..SubscriptionOptions::default() };
         let filters = vec![SubscribeFilter { filter, options }];
         let id = PacketId::new(1).expect("not 0");

@@ -3,7 +3,7 @@ use crate::support::{Place, authenticator, connect, fails_to_start, start};
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 use vowmq::packet::{Packet, Subscribe, SubscribeFilter, SubscriptionOptions, Version};
-use vowmq::types::{PacketId, ReasonCode, Text, TopicFilter};
+use vowmq::types::{PacketId, ReasonCode, TopicFilter};
 
 fn told(output: &std::process::Output) -> String {
     String::from_utf8([output.stdout.clone(), output.stderr.clone()].concat()).unwrap()
@@ -165,7 +165,7 @@ fn logins_are_counted_by_what_came_of_them() {
 }
 
 fn subscribe(filter: &str) -> Packet {
-    let filter = TopicFilter::parse(Text::try_from(filter).unwrap()).unwrap();
+    let filter = TopicFilter::try_from(filter).unwrap();
     let filters = vec![SubscribeFilter { filter, options: SubscriptionOptions::default() }];
     Packet::Subscribe(Subscribe { id: PacketId::new(1).unwrap(), subscription_id: None, user: Vec::new(), filters })
 }

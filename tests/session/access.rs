@@ -6,7 +6,7 @@ use vowmq::access::Rules;
 use vowmq::broker::{AccessFile, AccessRules};
 use vowmq::packet::{Connect, Packet};
 use vowmq::session::Denied311;
-use vowmq::types::{Identity, QoS, ReasonCode};
+use vowmq::types::{Attributes, Identity, QoS, ReasonCode};
 
 pub fn user(name: &str) -> Identity {
     Identity { user: Some(text(name)), ..Identity::default() }
@@ -315,7 +315,7 @@ fn a_durable_subscription_revoked_while_the_broker_was_down_is_gone_with_what_it
 #[test]
 fn rights_are_those_of_the_identity_that_comes_back() {
     let world = under("[[rule]]\nallow = \"all\"\ngroup = \"staff\"\ntopics = [\"#\"]\n");
-    let staff = Identity { groups: vec![text("staff")], ..user("ann") };
+    let staff = user("ann").with(Attributes { groups: vec![text("staff")], ..Attributes::default() });
     let mut reader = world.connect_as(connect("r"), staff.clone());
     reader.subscribe("b", QoS::AtLeastOnce);
     reader.lose();

@@ -4,7 +4,7 @@ use crate::peer::{Peer, World, world};
 use bytes::Bytes;
 use vowmq::packet::{Auth, Connect, Packet};
 use vowmq::session::{Authenticated, Close, Verdict};
-use vowmq::types::{Identity, QoS, ReasonCode};
+use vowmq::types::{Attributes, Identity, QoS, ReasonCode};
 
 fn auth(code: ReasonCode, method: &str, data: &str) -> Packet {
     let data = (!data.is_empty()).then(|| Bytes::copy_from_slice(data.as_bytes()));
@@ -131,7 +131,8 @@ fn a_connection_ends_when_what_proved_its_client_does() {
     let world = world();
     let expires_at_ms = Some(1_000_000 + 60_000);
     let by = Authenticated { method: text("M"), data: Bytes::new() };
-    let mut client = world.connect_authenticated(connect("c"), by, Identity { expires_at_ms, ..Identity::default() });
+    let identity = Identity::default().with(Attributes { expires_at_ms, ..Attributes::default() });
+    let mut client = world.connect_authenticated(connect("c"), by, identity);
     world.pass_s(59);
     client.wake();
     client.expect_open();

@@ -6,11 +6,11 @@ use crate::peer::{World, world};
 use vowmq::broker::Step;
 use vowmq::packet::Connect;
 use vowmq::store::Record;
-use vowmq::types::{ClientId, Identity, QoS, ReasonCode, SessionKey};
+use vowmq::types::{Attributes, ClientId, Identity, QoS, ReasonCode, SessionKey};
 
 /// An anonymous client that came with a certificate.
 fn device(name: &str) -> Identity {
-    Identity { certificate: Some(text(name)), ..Identity::default() }
+    Identity::default().with(Attributes { certificate: Some(text(name)), ..Attributes::default() })
 }
 
 fn is_refused(world: &World, connect: Connect, identity: Identity) -> bool {
@@ -39,7 +39,8 @@ fn a_takeover_by_another_user_is_refused_before_anybody_is_disturbed() {
     }
     owner.expect_open();
     assert_eq!(world.broker.counters.connects_refused_owner.value(), 9);
-    let elsewhere = Identity { address: Some("10.0.0.1".parse().unwrap()), groups: vec![text("g")], ..user("ann") };
+    let elsewhere = Identity { address: Some("10.0.0.1".parse().unwrap()), ..user("ann") }
+        .with(Attributes { groups: vec![text("g")], ..Attributes::default() });
     let Ok(Step::Wait(request, _)) = world.try_connect_as(resume("c"), elsewhere) else { panic!("ann may") };
     owner.expect_closed(ReasonCode::SessionTakenOver);
     owner.lose();
@@ -83,13 +84,13 @@ fn a_session_whose_time_has_come_is_no_longer_anybodys() {
 #[test]
 fn the_owner_is_remembered_over_a_restart() {
     let world = durable();
-    let owner = Identity {
+    let attributes = Attributes {
         groups: vec![text("staff")],
         claims: [("tenant".to_owned(), "acme".to_owned())].into(),
-        address: Some("2001:db8::1".parse().unwrap()),
+        certificate: None,
         expires_at_ms: Some(1),
-        ..user("ann")
     };
+    let owner = Identity { address: Some("2001:db8::1".parse().unwrap()), ..user("ann") }.with(attributes);
     let client = world.connect_as(connect("c"), owner.clone());
     let owned = Record::SessionOwned { session: SessionKey(1), owner: std::sync::Arc::new(owner).remembered() };
     assert!(commit(&world).contains(&owned));

@@ -19,7 +19,7 @@ pub fn topic(name: &str) -> TopicName {
 }
 
 pub fn filter(name: &str) -> TopicFilter {
-    TopicFilter::parse(text(name)).expect("tests write legal filters")
+    TopicFilter::try_from(name).expect("tests write legal filters")
 }
 
 /// A CONNECT of 5.0 that begins afresh and whose session is kept.

@@ -155,7 +155,7 @@ impl Peer {
         self.attachment.has_given_way();
     }
 
-    pub fn hand_out_by(&mut self, receivers_max: usize) {
+    pub fn hand_out_by(&mut self, receivers_max: u32) {
         self.attachment.hand_out_by(receivers_max);
     }
 

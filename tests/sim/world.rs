@@ -11,7 +11,7 @@ use vowmq::packet::{Disconnect, Packet};
 use vowmq::routing::Strategy;
 use vowmq::session::{Close, Features, Limits, OnFull, Outgoing};
 use vowmq::store::{Checkpointer, DurableStore, Restored, Store};
-use vowmq::types::{Now, QoS, ReasonCode, Text, TopicFilter, TopicName};
+use vowmq::types::{Now, QoS, ReasonCode, TopicFilter, TopicName};
 
 /// One life of the broker's store.
 struct Life {
@@ -41,7 +41,7 @@ const TOPICS: [&str; 3] = ["t/a", "t/b", "u/a"];
 const STEPS: u64 = 500;
 
 fn plenty(filter: &str) -> QueueRule {
-    let filter = Text::try_from(filter).and_then(TopicFilter::parse).expect("a legal filter");
+    let filter = TopicFilter::try_from(filter).expect("a legal filter");
     QueueRule { filter, messages_max: 1 << 40, bytes_max: 1 << 40, age_s_max: 0, on_full: OnFull::Refuse }
 }
 

@@ -13,8 +13,8 @@ use vowmq::store::cold::{Cold, Failure, MemoryCold};
 use vowmq::store::log::fault::FaultFiles;
 use vowmq::store::{self, DurableStore, Options, Record, Restored, Shelf, Store, Target};
 use vowmq::types::{
-    ClientId, Identity, Message, Now, PacketId, PublishProperties, QoS, SessionKey, Stamp, SubscriptionIds, Text,
-    TopicFilter, TopicName,
+    Attributes, ClientId, Identity, Message, Now, PacketId, PublishProperties, QoS, SessionKey, Stamp, SubscriptionIds,
+    Text, TopicFilter, TopicName,
 };
 
 fn qos() -> impl Strategy<Value = QoS> {
@@ -79,13 +79,9 @@ fn identity() -> impl Strategy<Value = Identity> {
     let certificate = prop::option::of(text());
     let address = prop::option::of(any::<std::net::IpAddr>());
     (prop::option::of(text()), prop::collection::vec(text(), 0..3), claims, certificate, address).prop_map(
-        |(user, groups, claims, certificate, address)| Identity {
-            user,
-            groups,
-            claims,
-            certificate,
-            address,
-            expires_at_ms: None,
+        |(user, groups, claims, certificate, address)| {
+            let attributes = Attributes { groups, claims, certificate, expires_at_ms: None };
+            Identity { user, address, ..Identity::default() }.with(attributes)
         },
     )
 }

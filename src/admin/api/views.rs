@@ -46,7 +46,7 @@ impl SessionSummary {
         let (visit, left_at) = slot.visit_notes();
         let backlog = slot.backlog();
         let (connected, visit) = (slot.is_live(), visit.as_deref());
-        let address = visit.and_then(|visit| match visit.address {
+        let address = visit.and_then(|visit| match visit.address() {
             Some(address) => Some(address.to_string()),
             None => visit.identity.address.map(|address| address.to_string()),
         });

@@ -1,19 +1,22 @@
 //! The rights of one connection, and what was decided by them lately.
 use super::Access;
 use crate::access::{Publishing, Rights, Subject};
-use crate::types::{QoS, TopicFilter, TopicName};
+use crate::types::{QoS, Rare, TopicFilter, TopicName};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 /// Topics whose decisions one connection remembers; beyond it they are decided anew.
 const DECIDED_MAX: usize = 1024;
 
+type Decided = HashMap<TopicName, Publishing, foldhash::fast::RandomState>;
+
 #[derive(Debug)]
 pub(in crate::broker) struct Guard {
     rights: Arc<Rights>,
     /// Of the rules that the rights follow from.
     generation: u64,
-    decided: HashMap<TopicName, Publishing, foldhash::fast::RandomState>,
+    /// Nothing where there are no rules, or nothing is published.
+    decided: Rare<Decided>,
 }
 
 impl Guard {
@@ -31,7 +34,7 @@ impl Guard {
                 "access rules allow this client nothing, as its name has a wildcard, a slash or a control character"
             );
         }
-        Self { rights: shared(rights), generation, decided: HashMap::default() }
+        Self { rights: shared(rights), generation, decided: Rare::default() }
     }
 
     /// Whether the rights follow from the rules in force.
@@ -47,14 +50,15 @@ impl Guard {
         if self.rights.is_open() {
             return !topic.is_internal();
         }
-        if let Some(publishing) = self.decided.get(topic) {
+        let decided = self.decided.edit();
+        if let Some(publishing) = decided.get(topic) {
             return publishing.allows(qos, retain);
         }
-        if self.decided.len() >= DECIDED_MAX {
-            self.decided.clear();
+        if decided.len() >= DECIDED_MAX {
+            decided.clear();
         }
         let publishing = self.rights.publishing(topic);
-        self.decided.insert(topic.detached(), publishing);
+        decided.insert(topic.detached(), publishing);
         publishing.allows(qos, retain)
     }
 

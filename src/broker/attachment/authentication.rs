@@ -21,7 +21,7 @@ impl Attachment {
 
     /// When what proved who the client is counts no more.
     pub(super) fn proof_ends(&self) -> Option<Now> {
-        self.identity.expires_at_ms.map(Now::from_millis)
+        self.identity.attributes().expires_at_ms.map(Now::from_millis)
     }
 
     pub(super) fn end_with_proof(&mut self, now: Now) {

@@ -9,9 +9,8 @@ impl Attachment {
         if self.allowances.is_empty() {
             return;
         }
-        let received: u64 = self.received.iter().sum();
-        self.allowances.charge(received - self.charged, bytes, now);
-        self.charged = received;
+        let messages = self.publishing.as_mut().map_or(0, |publishing| publishing.take_charge());
+        self.allowances.charge(messages, bytes, now);
         self.paused_until = self.allowances.paused_until(now);
         self.broker.counters.reads_paused_rate.add(u64::from(self.paused_until.is_some()));
     }

@@ -14,10 +14,11 @@ impl Attachment {
     /// Lets the retained messages of new subscriptions follow, a page at a time, as the client takes them. False if
     /// there was nothing to add.
     pub fn advance_scans(&mut self, now: Now) -> bool {
-        if !self.is_ready || !self.scans.is_ready() || self.slot.backlog().messages > SCAN_QUEUE_MAX {
+        let Some(scans) = self.scans.get_mut().filter(|scans| scans.are_ready()) else { return false };
+        if !self.is_ready || self.slot.backlog().messages > SCAN_QUEUE_MAX {
             return false;
         }
-        let Some(page) = self.scans.next_page(&self.broker, now) else { return false };
+        let Some(page) = scans.next_page(&self.broker, now) else { return false };
         if page.is_shelved() {
             let mut batch = Batch::default();
             batch.load(Load::for_scan(&self.slot, page));
@@ -33,7 +34,7 @@ impl Attachment {
         let (filter, after) = (page.filter.clone(), page.last.clone());
         let is_kept = self.slot.is_durable && self.broker.committer.is_durable();
         let mut batch = Batch::default();
-        for delivery in self.scans.deliveries(page, &self.broker.queue, now) {
+        for delivery in self.scans.edit().deliveries(page, &self.broker.queue, now) {
             if delivery.qos == QoS::AtMostOnce {
                 self.session.handle_delivery(delivery, now, &mut self.desk.tools().turn);
                 continue;
@@ -69,7 +70,7 @@ impl Attachment {
             }
             begun_or_after => {
                 let after = begun_or_after.flatten();
-                self.session.scan_at(filter.detached(), after.clone());
+                self.session.scan_at(filter.clone(), after.clone());
                 batch.record(Record::ScanAt { session, filter, after });
             }
         }
@@ -85,7 +86,7 @@ impl Attachment {
             subscribed(filter).map(|subscribed| (filter.clone(), subscribed, after.clone()))
         });
         for (filter, subscribed, after) in pending.collect::<Vec<_>>() {
-            self.scans.add(filter, subscribed.options, subscribed.id, after);
+            self.scans.edit().add(filter, subscribed.options, subscribed.id, after);
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::broker::{ByQoS, Waypoint};
 use crate::packet::{Ack, Packet};
 use crate::session::{Close, Outgoing, Publication};
 use crate::types::{Message, Now, Stamp};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 impl Attachment {
@@ -18,7 +19,7 @@ impl Attachment {
         counters.deliveries_sent.add(deliveries);
         counters.traffic.sent.add(self.session.version(), sent);
         counters.traffic.payload_bytes_sent.add(payload_bytes);
-        for (sum, count) in self.sent.iter_mut().zip(sent) {
+        for (sum, count) in self.sent.edit().iter_mut().zip(sent) {
             *sum += count;
         }
     }
@@ -30,21 +31,19 @@ impl Attachment {
 
     /// Counts the PUBLISHes of a turn.
     pub(super) fn count_received(&mut self) {
-        if self.received == self.counted {
-            return;
-        }
-        let mut fresh = self.received;
-        fresh.iter_mut().zip(self.counted).for_each(|(count, before)| *count -= before);
-        self.counted = self.received;
+        let counts = self.publishing.as_mut().and_then(|publishing| publishing.take_counts());
+        let Some((fresh, payload_bytes)) = counts else { return };
         let counters = &self.broker.counters;
         counters.publishes_received.add(fresh.iter().sum());
         counters.traffic.received.add(self.session.version(), fresh);
-        counters.traffic.payload_bytes_received.add(std::mem::take(&mut self.payload_bytes));
+        counters.traffic.payload_bytes_received.add(payload_bytes);
     }
 
-    pub(super) fn answer(&self, inspections: &mut Vec<Inspect>) {
-        for Inspect { span, answer } in inspections.drain(..) {
-            let (received, sent, stalled) = (self.received, self.sent, self.stalled.len());
+    pub(super) fn answer(&self, inspections: Vec<Inspect>) {
+        for Inspect { span, answer } in inspections {
+            let received = self.publishing.as_ref().map(|publishing| publishing.received()).unwrap_or_default();
+            let sent = self.sent.get().copied().unwrap_or_default();
+            let stalled = self.stalled.get().map_or(0, VecDeque::len);
             let live = Live { window: self.session.window(), received, sent, stalled };
             let look = self.session.look(span);
             // Who asked may not want to know any more.
@@ -53,8 +52,8 @@ impl Attachment {
     }
 
     pub(super) fn leave_if_quiet(&mut self, now: Now) {
-        if let Some(leave) = self.leaving
-            && (leave.at <= now || (self.session.is_quiet() && self.stalled.is_empty()))
+        if let Some(leave) = &self.leaving
+            && (leave.at <= now || (self.session.is_quiet() && self.stalled.get().is_none()))
         {
             self.desk.tools().turn.close(Close::Administrative(leave.code));
         }

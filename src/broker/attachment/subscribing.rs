@@ -39,7 +39,7 @@ impl Attachment {
                 if self.slot.is_durable {
                     self.note_scan(filter.clone(), None, batch);
                 }
-                self.scans.add(filter, options, id, None);
+                self.scans.edit().add(filter, options, id, None);
             }
         }
         codes
@@ -57,7 +57,7 @@ impl Attachment {
             tracing::debug!(client_id, filter, "a subscription was denied");
             return ReasonCode::NotAuthorized;
         };
-        if self.slot.is_durable && requested.filter.as_text().len() > KEPT_FILTER_BYTES_MAX {
+        if self.slot.is_durable && requested.filter.as_str().len() > KEPT_FILTER_BYTES_MAX {
             self.session.refuse_subscription(&requested.filter);
             return ReasonCode::QuotaExceeded;
         }
@@ -82,7 +82,7 @@ impl Attachment {
     pub(super) fn unsubscribe(&mut self, filters: &[TopicFilter], batch: &mut Batch) {
         for filter in filters {
             self.broker.change_tree(|tree| tree.unsubscribe(filter, self.slot.key));
-            let was_scanned = self.scans.cancel(filter);
+            let was_scanned = self.scans.get_mut().is_some_and(|scans| scans.cancel(filter));
             if was_scanned && self.slot.is_durable {
                 self.note_scan(filter.clone(), Some(None), batch);
             }

@@ -112,7 +112,7 @@ impl Publisher {
 fn record_bytes(target: &CachedTarget) -> u64 {
     const FIXED: usize = 40;
     let ids = size_of_val(target.subscription_ids.as_slice());
-    let share = target.share.as_ref().map_or(0, |filter| filter.as_text().len());
+    let share = target.share.as_ref().map_or(0, |filter| filter.as_str().len());
     (FIXED + ids + share) as u64
 }
 

@@ -17,23 +17,25 @@ impl Outbound {
                 finished(position);
             }
         }
-        while is_over(self) && self.shelved.messages > 0 {
-            let position = self.loaded_end.max(self.sent_below).max(self.given_up_below);
-            if position >= self.shelved_end {
+        while is_over(self)
+            && let Some(shelf) = self.shelf.get().filter(|shelf| shelf.held.messages > 0)
+        {
+            let position = self.first_unsent_on_shelf();
+            if position >= shelf.end {
                 return;
             }
             // On the shelf every one counts for the same; the sum is right again when the shelf is empty.
-            let bytes = self.shelved.bytes / self.shelved.messages;
+            let bytes = shelf.held.bytes / shelf.held.messages;
             self.forget_shelved(&Released { messages: 1, bytes, ..Released::default() });
-            self.given_up_below = position + 1;
-            self.dropped_unseen += 1;
+            self.shelf.edit().given_up_below = position + 1;
+            self.given_up.edit().dropped_unseen += 1;
             finished(position);
         }
     }
 
     pub(super) fn give_up(&mut self, position: u64, reason: DropReason) {
         if let Entry::Waiting(delivery) | Entry::Sent(delivery) = self.replace(position, Entry::Done) {
-            self.dropped.push(Dropped::new(reason, &delivery));
+            self.given_up.edit().dropped.push(Dropped::new(reason, &delivery));
         }
         self.trim();
     }
@@ -49,25 +51,13 @@ impl Outbound {
         };
         if let Entry::Waiting(delivery) | Entry::Sent(delivery) = self.replace(position, rest) {
             if delivery.share.is_some() && !is_begun {
-                self.orphans.push(Delivery { position: None, ..delivery });
+                self.given_up.edit().orphans.push(Delivery { position: None, ..delivery });
             } else {
-                self.dropped.push(Dropped::new(DropReason::Forbidden, &delivery));
+                self.given_up.edit().dropped.push(Dropped::new(DropReason::Forbidden, &delivery));
             }
         }
         self.trim();
         change
-    }
-
-    pub fn take_dropped_unseen(&mut self) -> u64 {
-        std::mem::take(&mut self.dropped_unseen)
-    }
-
-    pub fn take_dropped(&mut self) -> Vec<Dropped> {
-        std::mem::take(&mut self.dropped)
-    }
-
-    pub fn take_orphans(&mut self) -> Vec<Delivery> {
-        std::mem::take(&mut self.orphans)
     }
 }
 

@@ -23,7 +23,7 @@ impl Outbound {
             found.push(self.timed(in_hand));
         }
         let next = self.is_shelved().then(|| self.loaded_end.max(span.from));
-        (found, next.filter(|next| *next < self.shelved_end))
+        (found, next.filter(|next| *next < self.shelf_end()))
     }
 
     /// When those from a position on were sent last, and how often again.
@@ -45,19 +45,19 @@ impl Outbound {
     /// What is due for the deliveries sent on this connection: PUBACK, PUBREC or PUBCOMP.
     pub fn awaited_counts(&self) -> [u64; 3] {
         let awaiting_puback = self.in_flight - self.awaiting_pubrec - self.awaiting_pubcomp;
-        [awaiting_puback, self.awaiting_pubrec, self.awaiting_pubcomp]
+        [awaiting_puback, self.awaiting_pubrec, self.awaiting_pubcomp].map(u64::from)
     }
 
     /// Deliveries sent on this connection and not finished.
     pub fn in_flight(&self) -> u64 {
-        self.in_flight
+        u64::from(self.in_flight)
     }
 }
 
 /// What an entry that was sent adds to those that await PUBREC, and PUBCOMP.
-pub(super) fn awaited_counts(entry: &Entry) -> (u64, u64) {
+pub(super) fn awaited_counts(entry: &Entry) -> (u32, u32) {
     match entry {
-        Entry::Sent(delivery) => (u64::from(delivery.qos == QoS::ExactlyOnce), 0),
+        Entry::Sent(delivery) => (u32::from(delivery.qos == QoS::ExactlyOnce), 0),
         Entry::Received => (0, 1),
         Entry::Waiting(_) | Entry::Done => (0, 0),
     }

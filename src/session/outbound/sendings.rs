@@ -1,10 +1,10 @@
 //! When each delivery in flight was sent last, and how often: for whoever asks where a message is.
-use crate::types::Now;
+use crate::types::{Now, Rare};
 use std::collections::VecDeque;
 
 /// By position, those in flight and some that are finished behind them. Outlives the connection, not the process.
 #[derive(Debug, Default)]
-pub(super) struct Sendings(VecDeque<Sending>);
+pub(super) struct Sendings(Rare<VecDeque<Sending>>);
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sending {
@@ -17,46 +17,51 @@ pub(super) struct Sending {
 
 impl Sendings {
     pub fn sent(&mut self, position: u64, now: Now) {
-        let is_beyond = self.0.back().is_none_or(|last| last.position < position);
+        let all = self.0.edit();
+        let is_beyond = all.back().is_none_or(|last| last.position < position);
         if is_beyond {
-            self.0.push_back(Sending { position, since: now, resent: 0 });
+            all.push_back(Sending { position, since: now, resent: 0 });
         } else {
-            match self.0.binary_search_by_key(&position, |sending| sending.position) {
+            match all.binary_search_by_key(&position, |sending| sending.position) {
                 Ok(place) => {
-                    if let Some(sending) = self.0.get_mut(place) {
+                    if let Some(sending) = all.get_mut(place) {
                         sending.since = now;
                         sending.resent = sending.resent.saturating_add(1);
                     }
                 }
-                Err(place) => self.0.insert(place, Sending { position, since: now, resent: 0 }),
+                Err(place) => all.insert(place, Sending { position, since: now, resent: 0 }),
             }
         }
     }
 
     /// PUBREC came.
     pub fn received(&mut self, position: u64, now: Now) {
-        let found = self.0.binary_search_by_key(&position, |sending| sending.position);
-        if let Some(sending) = found.ok().and_then(|place| self.0.get_mut(place)) {
+        let Some(all) = self.0.get_mut() else { return };
+        let found = all.binary_search_by_key(&position, |sending| sending.position);
+        if let Some(sending) = found.ok().and_then(|place| all.get_mut(place)) {
             sending.since = now;
         }
     }
 
     /// Everything below this position is finished.
     pub fn forget_below(&mut self, position: u64) {
-        while self.0.pop_front_if(|first| first.position < position).is_some() {}
-        if self.0.is_empty() && self.0.capacity() > 1024 {
-            self.0.shrink_to(64);
+        let Some(all) = self.0.get_mut() else { return };
+        while all.pop_front_if(|first| first.position < position).is_some() {}
+        if all.is_empty() && all.capacity() > 1024 {
+            all.shrink_to(64);
         }
     }
 
     pub fn from(&self, position: u64) -> impl Iterator<Item = (u64, Now, u16)> {
-        let place = self.0.partition_point(|sending| sending.position < position);
-        self.0.range(place..).map(|sending| (sending.position, sending.since, sending.resent))
+        let place = self.0.get().map_or(0, |all| all.partition_point(|sending| sending.position < position));
+        let later = self.0.get().into_iter().flat_map(move |all| all.range(place..));
+        later.map(|sending| (sending.position, sending.since, sending.resent))
     }
 
     pub fn of(&self, position: u64) -> Option<Sending> {
-        let place = self.0.binary_search_by_key(&position, |sending| sending.position).ok()?;
-        self.0.get(place).copied()
+        let all = self.0.get()?;
+        let place = all.binary_search_by_key(&position, |sending| sending.position).ok()?;
+        all.get(place).copied()
     }
 }
 

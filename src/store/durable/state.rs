@@ -59,7 +59,7 @@ pub fn changes(record: &Record, mut put: impl FnMut(Vec<u8>, Option<Vec<u8>>)) {
     match record {
         Record::SessionBegun { session, client_id, is_v5 } => {
             let mut value = vec![u8::from(*is_v5)];
-            value.extend_from_slice(client_id.as_text().as_bytes());
+            value.extend_from_slice(client_id.as_str().as_bytes());
             put(key(*session, letter::BEGUN, b""), Some(value));
         }
         Record::SessionOwned { session, owner } => {
@@ -84,18 +84,18 @@ pub fn changes(record: &Record, mut put: impl FnMut(Vec<u8>, Option<Vec<u8>>)) {
             let mut value = Vec::new();
             put::options(&mut value, *options);
             put::option(&mut value, id.as_ref(), |out, id| put::number(out, u64::from(*id)));
-            put(key(*session, letter::SUBSCRIPTION, filter.as_text().as_bytes()), Some(value));
+            put(key(*session, letter::SUBSCRIPTION, filter.as_str().as_bytes()), Some(value));
         }
         Record::Unsubscribed { session, filter } => {
-            put(key(*session, letter::SUBSCRIPTION, filter.as_text().as_bytes()), None);
+            put(key(*session, letter::SUBSCRIPTION, filter.as_str().as_bytes()), None);
         }
         Record::ScanAt { session, filter, after } => {
             let mut value = Vec::new();
             put::option(&mut value, after.as_ref(), |out, topic| put::blob(out, topic.as_bytes()));
-            put(key(*session, letter::SCAN, filter.as_text().as_bytes()), Some(value));
+            put(key(*session, letter::SCAN, filter.as_str().as_bytes()), Some(value));
         }
         Record::ScanOver { session, filter } => {
-            put(key(*session, letter::SCAN, filter.as_text().as_bytes()), None);
+            put(key(*session, letter::SCAN, filter.as_str().as_bytes()), None);
         }
         // See `Inbound`.
         Record::InboundOpen { .. } | Record::InboundReleased { .. } | Record::Published { .. } => {}
@@ -217,7 +217,7 @@ pub fn apply(
 
 fn to_filter(bytes: &[u8]) -> Result<TopicFilter, UnknownForm> {
     let text = Text::parse(Bytes::copy_from_slice(bytes)).map_err(|_| UnknownForm)?;
-    TopicFilter::parse(text).map_err(|_| UnknownForm)
+    TopicFilter::parse(&text).map_err(|_| UnknownForm)
 }
 
 /// A will whose time has been settled otherwise is no will.

@@ -3,8 +3,8 @@ use super::UnknownForm;
 use crate::packet::{RetainHandling, SubscriptionOptions, Will};
 use crate::store::{POSITIONS_MAX, Target, Targets};
 use crate::types::{
-    ClientId, Identity, Message, Now, PacketId, PublishProperties, QoS, SessionKey, Stamp, SubscriptionIds, Text,
-    TopicFilter, TopicName,
+    Attributes, ClientId, Identity, Message, Now, PacketId, PublishProperties, QoS, SessionKey, Stamp, SubscriptionIds,
+    Text, TopicFilter, TopicName,
 };
 use bytes::{Buf, Bytes};
 use std::net::IpAddr;
@@ -68,7 +68,7 @@ impl Fields {
     }
 
     pub fn filter(&mut self) -> Result<TopicFilter, UnknownForm> {
-        Ok(TopicFilter::parse(self.text()?).map_err(|_| UnknownForm)?.detached())
+        TopicFilter::parse(&self.text()?).map_err(|_| UnknownForm)
     }
 
     pub fn client_id(&mut self) -> Result<ClientId, UnknownForm> {
@@ -132,7 +132,8 @@ impl Fields {
             let v4 = <[u8; 4]>::try_from(octets.as_ref()).map(IpAddr::from);
             v4.or_else(|_| <[u8; 16]>::try_from(octets.as_ref()).map(IpAddr::from)).map_err(|_| UnknownForm)
         })?;
-        Ok(Identity { user, groups, claims, certificate, address, expires_at_ms: None })
+        let attributes = Attributes { groups, claims, certificate, expires_at_ms: None };
+        Ok(Identity { user, address, ..Identity::default() }.with(attributes))
     }
 
     fn owned_text(&mut self) -> Result<Text, UnknownForm> {

@@ -100,7 +100,7 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
         }
         Record::SessionBegun { session, client_id, is_v5 } => {
             head(out, tag::SESSION_BEGUN, *session);
-            blob(out, client_id.as_text().as_bytes());
+            blob(out, client_id.as_str().as_bytes());
             out.push(u8::from(*is_v5));
         }
         Record::SessionOwned { session, owner } => {
@@ -121,22 +121,22 @@ fn encode(record: &Record, out: &mut Vec<u8>) {
         Record::SessionEnded { session } => head(out, tag::SESSION_ENDED, *session),
         Record::Subscribed { session, filter, options, id } => {
             head(out, tag::SUBSCRIBED, *session);
-            blob(out, filter.as_text().as_bytes());
+            blob(out, filter.as_str().as_bytes());
             put::options(out, *options);
             option(out, id.as_ref(), |out, id| number(out, u64::from(*id)));
         }
         Record::Unsubscribed { session, filter } => {
             head(out, tag::UNSUBSCRIBED, *session);
-            blob(out, filter.as_text().as_bytes());
+            blob(out, filter.as_str().as_bytes());
         }
         Record::ScanAt { session, filter, after } => {
             head(out, tag::SCAN_AT, *session);
-            blob(out, filter.as_text().as_bytes());
+            blob(out, filter.as_str().as_bytes());
             option(out, after.as_ref(), |out, topic| blob(out, topic.as_bytes()));
         }
         Record::ScanOver { session, filter } => {
             head(out, tag::SCAN_OVER, *session);
-            blob(out, filter.as_text().as_bytes());
+            blob(out, filter.as_str().as_bytes());
         }
         Record::Done { session, position, count } => {
             run_head(out, [tag::DONE, tag::DONE_RUN], *session, *count);

@@ -1,7 +1,7 @@
 //! Parts of records as bytes. Fixed numbers are little-endian; texts and blobs carry their length.
 use crate::packet::{RetainHandling, SubscriptionOptions, Will};
 use crate::store::Target;
-use crate::types::{Identity, Message, Now, SessionKey, Text};
+use crate::types::{Attributes, Identity, Message, Now, SessionKey, Text};
 use std::net::IpAddr;
 
 /// The beginning of most records.
@@ -69,15 +69,16 @@ pub fn will(out: &mut Vec<u8>, will: &Will) {
 /// Who a client is, but for how long its proof holds.
 pub fn identity(out: &mut Vec<u8>, identity: &Identity) {
     let text = |out: &mut Vec<u8>, text: &Text| blob(out, text.as_bytes());
+    let Attributes { groups, claims, certificate, expires_at_ms: _ } = identity.attributes();
     option(out, identity.user.as_ref(), text);
-    count(out, identity.groups.len());
-    identity.groups.iter().for_each(|group| text(out, group));
-    count(out, identity.claims.len());
-    for (claim, value) in &identity.claims {
+    count(out, groups.len());
+    groups.iter().for_each(|group| text(out, group));
+    count(out, claims.len());
+    for (claim, value) in claims {
         blob(out, claim.as_bytes());
         blob(out, value.as_bytes());
     }
-    option(out, identity.certificate.as_ref(), text);
+    option(out, certificate.as_ref(), text);
     option(out, identity.address.as_ref(), |out, address| match address {
         IpAddr::V4(address) => blob(out, &address.octets()),
         IpAddr::V6(address) => blob(out, &address.octets()),
@@ -98,7 +99,7 @@ pub fn target(out: &mut Vec<u8>, target: &Target) {
         ids.iter().for_each(|id| number(out, u64::from(*id)));
     }
     if let Some(filter) = target.share.as_deref() {
-        blob(out, filter.as_text().as_bytes());
+        blob(out, filter.as_str().as_bytes());
     }
     if let Some(at) = target.give_up_at {
         number(out, at.as_millis());
