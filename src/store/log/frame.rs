@@ -6,7 +6,8 @@ pub(super) const RECORD_HEADER_BYTES: usize = 8;
 /// Frames begin at multiples of this.
 pub(super) const ALIGN: usize = 8;
 
-const MAGIC: [u8; 4] = *b"VowF";
+/// What each frame begins with.
+pub(super) const MAGIC: [u8; 4] = *b"VowF";
 
 /// A position in the log, in bytes since its beginning: unique for ever, so it names the record found there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

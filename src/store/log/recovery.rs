@@ -91,11 +91,14 @@ pub fn open<E: Into<Box<dyn Error + Send + Sync>>>(
     if from.value() < oldest || (chain.is_empty() && from != Lsn::START) {
         return Err(not_contained(oldest));
     }
-    if chain.is_empty() {
+    let replayed = if chain.is_empty() {
         remove_temporaries(&*files, &survey)?;
         chain.push(Arc::new(first_segment(&files, &options)?));
-    }
-    let replayed = replay(&*files, &chain, from, &mut on_record)?;
+        // There is nothing in it to look for.
+        Replayed::nothing(&chain[0])
+    } else {
+        replay(&*files, &chain, from, &mut on_record)?
+    };
     let end = &replayed.end;
     if from.value() > end.position {
         return Err(not_contained(end.position));
@@ -134,6 +137,13 @@ struct Replayed {
     gaps: u64,
     last: Option<Last>,
     end: End,
+}
+
+impl Replayed {
+    fn nothing(first: &Segment) -> Self {
+        let end = End { segment: 0, position: first.first(), unfinished: None };
+        Self { groups: 0, records: 0, gaps: 0, last: None, end }
+    }
 }
 
 /// The last whole frame.

@@ -11,6 +11,8 @@ use super::segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 const CHUNK_BYTES: usize = 1024 * 1024;
 /// Bytes between two syncs of what is written beside commits.
 const STEP_BYTES: u64 = 512 * 1024;
+/// Bytes that are written at once beside commits: a thread that has time need not hold much memory.
+const SMALL_CHUNK_BYTES: usize = 64 * 1024;
 
 /// A segment to be made: run it on a thread that may wait, and hand the outcome to
 /// [`Log::take_spare`](super::Log::take_spare).
@@ -42,16 +44,16 @@ impl SpareWork {
     /// Writes the whole file, or only the header of a recycled one, and syncs it as it goes: a commit beside it waits for
     /// one step on its way to the disk, and not for all of them.
     pub fn run(self) -> SpareDone {
-        self.done(STEP_BYTES)
+        self.done(STEP_BYTES, SMALL_CHUNK_BYTES)
     }
 
     /// The same while everybody waits for it: as quick as can be.
     pub(super) fn run_alone(self) -> SpareDone {
-        self.done(u64::MAX)
+        self.done(u64::MAX, CHUNK_BYTES)
     }
 
-    fn done(self, step_bytes: u64) -> SpareDone {
-        let outcome = self.write(step_bytes).map_err(LogError::making(self.files.path(&self.name)));
+    fn done(self, step_bytes: u64, chunk_bytes: usize) -> SpareDone {
+        let outcome = self.write(step_bytes, chunk_bytes).map_err(LogError::making(self.files.path(&self.name)));
         if outcome.is_err() {
             // Half a segment is of no use, and what failed once is not trusted again. If even this fails, the next
             // start removes it.
@@ -61,23 +63,24 @@ impl SpareWork {
     }
 
     pub(super) fn make(&self) -> io::Result<Arc<dyn File>> {
-        self.write(u64::MAX)
+        self.write(u64::MAX, CHUNK_BYTES)
     }
 
-    fn write(&self, step_bytes: u64) -> io::Result<Arc<dyn File>> {
+    fn write(&self, step_bytes: u64, chunk_bytes: usize) -> io::Result<Arc<dyn File>> {
         let file = if self.recycled { self.files.open(&self.name)? } else { self.files.create(&self.name)? };
         // The header, and the empty place of the first frame's header.
         let mut start = vec![0; (SEGMENT_HEADER_BYTES + FRAME_HEADER_BYTES) as usize];
         start[..SEGMENT_HEADER_BYTES as usize].copy_from_slice(&self.header.encode());
         write_full(&*file, &start, 0)?;
         if !self.recycled {
+            let zeros = vec![0; chunk_bytes];
             let mut at = start.len() as u64;
             while self.header.bytes.saturating_sub(at) > step_bytes {
-                write_zeros(&*file, at, at + step_bytes)?;
+                put(&*file, &zeros, at, at + step_bytes)?;
                 file.sync_data()?;
                 at += step_bytes;
             }
-            write_zeros(&*file, at, self.header.bytes)?;
+            put(&*file, &zeros, at, self.header.bytes)?;
         }
         file.sync_data()?;
         Ok(file)
@@ -85,12 +88,17 @@ impl SpareWork {
 }
 
 pub(super) fn write_zeros(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
-    let zeros = vec![0; usize::try_from(to.saturating_sub(from)).map_or(CHUNK_BYTES, |all| all.min(CHUNK_BYTES))];
+    let length = usize::try_from(to.saturating_sub(from)).map_or(CHUNK_BYTES, |all| all.min(CHUNK_BYTES));
+    put(file, &vec![0; length], from, to)
+}
+
+/// Fills a part of a file with copies of `chunk`.
+fn put(file: &dyn File, chunk: &[u8], from: u64, to: u64) -> io::Result<()> {
     let mut at = from;
     while at < to {
-        let chunk = usize::try_from(to - at).map_or(zeros.len(), |left| left.min(zeros.len()));
-        write_full(file, &zeros[..chunk], at)?;
-        at += chunk as u64;
+        let length = usize::try_from(to - at).map_or(chunk.len(), |left| left.min(chunk.len()));
+        write_full(file, &chunk[..length], at)?;
+        at += length as u64;
     }
     Ok(())
 }

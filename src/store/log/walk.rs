@@ -1,8 +1,9 @@
 //! The way through the frames of a chain of segments, and the judgement on a frame that is not whole.
+use memchr::memmem;
 use std::sync::Arc;
 
 use super::file::{Files, read_full};
-use super::frame::{ALIGN, FRAME_HEADER_BYTES, FrameHeader, Kind};
+use super::frame::{ALIGN, FRAME_HEADER_BYTES, FrameHeader, Kind, MAGIC};
 use super::segment::Segment;
 use super::{LogError, Lsn};
 
@@ -212,16 +213,19 @@ impl<'a> Walk<'a> {
 
     /// Looks for any frame header behind the present position, to the end of the chain.
     fn next_header(&mut self) -> Result<Option<(usize, u64)>, LogError> {
+        let magic = memmem::Finder::new(&MAGIC);
         for (number, segment) in self.chain.iter().enumerate().skip(self.segment) {
             let here = number == self.segment;
             let mut position = if here { self.position + ALIGN as u64 } else { segment.first() };
             while position + FRAME_HEADER_BYTES <= segment.end() {
                 let stretch = (segment.end() - position).min(WINDOW_BYTES);
                 let bytes = self.window.bytes_at(self.files, segment, position, stretch)?;
-                let mut candidates = bytes.windows(HEADER).step_by(ALIGN).zip((position..).step_by(ALIGN));
-                let found = candidates
-                    .find(|(bytes, at)| FrameHeader::decode(bytes, segment.header.salt, Lsn::new(*at)).is_some());
-                if let Some((_, at)) = found {
+                let mut candidates = magic.find_iter(bytes).filter(|place| place.is_multiple_of(ALIGN));
+                let found = candidates.find_map(|place| {
+                    let (header, at) = (bytes.get(place..place + HEADER)?, position + place as u64);
+                    FrameHeader::decode(header, segment.header.salt, Lsn::new(at)).map(|_| at)
+                });
+                if let Some(at) = found {
                     return Ok(Some((number, at)));
                 }
                 // The last header of this stretch may lie across its end.
