@@ -1,10 +1,15 @@
-//! Smaller programs, where the linker can make them.
+//! Smaller programs, in less memory, where the linker can make them.
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Functions whose code is the same are kept once, and what the loader has to relocate is written down in an eighth of the
 /// space. The second needs a C library that knows it (glibc 2.36), and both a linker that does.
 const SMALLER: [&str; 2] = ["-Wl,--icf=all", "-Wl,-z,pack-relative-relocs"];
+
+/// Functions that every broker runs, side by side: the kernel maps a program in pieces of 64 KiB around what is run, and most
+/// of this one never is. Made by `packaging/order-functions`; a name that is not there any more orders nothing, and does no
+/// harm.
+const ORDER: &str = "packaging/function-order.txt";
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -16,7 +21,14 @@ fn main() {
         return;
     }
     let out_dir = PathBuf::from(variable("OUT_DIR"));
-    for argument in SMALLER.into_iter().filter(|argument| links_and_runs(argument, &out_dir)) {
+    let mut wanted = SMALLER.map(str::to_owned).to_vec();
+    println!("cargo::rerun-if-changed={ORDER}");
+    let order = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join(ORDER);
+    // A comma would end the argument.
+    if let Some(order) = order.to_str().filter(|path| !path.contains(',') && Path::new(path).exists()) {
+        wanted.push(format!("-Wl,--no-warn-symbol-ordering,--symbol-ordering-file={order}"));
+    }
+    for argument in wanted.iter().filter(|argument| links_and_runs(argument, &out_dir)) {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
 }
