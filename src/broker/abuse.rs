@@ -1,7 +1,7 @@
 //! What addresses, users and clients may ask for, and who is kept out.
 use super::Counters;
 use crate::abuse::{Ban, Bans, Bucket, Flapping, Ledger, Offender, Pattern, Rate, Rules, TooManyBans};
-use crate::types::{ClientId, Now, Rare, Text};
+use crate::types::{ClientId, Now, Text};
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use parking_lot::Mutex;
@@ -87,9 +87,9 @@ pub(super) struct Spent {
     subscriptions: Option<Bucket>,
 }
 
-/// The rates that bind one connection: its client's, its user's and its address's. Without any, nothing is counted.
+/// The rates that bind one connection: its client's, its user's and its address's.
 #[derive(Debug, Default)]
-pub(super) struct Allowances(Rare<Vec<Arc<Mutex<Spent>>>>);
+pub(super) struct Allowances(Vec<Arc<Mutex<Spent>>>);
 
 impl Spent {
     fn full(rates: &Rates, now: Now) -> Self {
@@ -103,12 +103,8 @@ impl Spent {
 }
 
 impl Allowances {
-    pub fn is_empty(&self) -> bool {
-        self.0.get().is_none()
-    }
-
     fn spent(&self) -> impl Iterator<Item = &Mutex<Spent>> {
-        self.0.get().into_iter().flatten().map(|spent| &**spent)
+        self.0.iter().map(|spent| &**spent)
     }
 
     /// Counts what came.
@@ -281,10 +277,10 @@ impl Abuse {
             && self.flapping.lock().connect(user, client_id, now)
     }
 
-    /// The rates that bind a connection.
-    pub(super) fn allowances(&self, address: Option<IpAddr>, user: Option<&Text>, now: Now) -> Allowances {
+    /// The rates that bind a connection, if any do.
+    pub(super) fn allowances(&self, address: Option<IpAddr>, user: Option<&Text>, now: Now) -> Option<Allowances> {
         let has_any = |rates: &Rates| rates.messages.or(rates.bytes).or(rates.subscriptions).is_some();
-        let Some(counted) = self.counted(address) else { return Allowances::default() };
+        let Some(counted) = self.counted(address) else { return None };
         let settings = self.settings.load();
         let shared = |whom: Option<Whom>, rates: &Rates| {
             let whom = whom.filter(|_| has_any(rates))?;
@@ -297,9 +293,8 @@ impl Abuse {
         let own = has_any(&settings.client).then(|| Arc::new(Mutex::new(Spent::full(&settings.client, now))));
         let of_user = shared(user.cloned().map(Whom::User), &settings.user);
         let of_address = shared(Some(Whom::Address(Offender::address(counted))), &settings.address);
-        let mut allowances = Allowances::default();
-        [own, of_user, of_address].into_iter().flatten().for_each(|spent| allowances.0.edit().push(spent));
-        allowances
+        let allowances: Vec<_> = [own, of_user, of_address].into_iter().flatten().collect();
+        (!allowances.is_empty()).then_some(Allowances(allowances))
     }
 }
 
@@ -378,13 +373,14 @@ mod tests {
         let abuse = abuse(|settings| {
             settings.address = Rates { messages: Rate::new(10, 1), subscriptions: Rate::new(5, 1), ..Rates::default() };
         });
-        let [one, two] = [at(0), at(0)].map(|now| abuse.allowances(address("192.0.2.1"), None, now));
-        let other = abuse.allowances(address("192.0.2.2"), None, at(0));
+        let [one, two] =
+            [at(0), at(0)].map(|now| abuse.allowances(address("192.0.2.1"), None, now).expect("a rate binds it"));
+        let other = abuse.allowances(address("192.0.2.2"), None, at(0)).expect("a rate binds it");
         one.charge(15, 1_000_000, at(0));
         assert_eq!((two.paused_until(at(0)), other.paused_until(at(0))), (Some(at(500)), None));
         assert_eq!(two.paused_until(at(500)), None);
         assert!(one.may_subscribe(5, at(0)) && !two.may_subscribe(1, at(0)) && other.may_subscribe(1, at(0)));
-        assert!(Abuse::new(AbuseSettings::default()).allowances(None, None, at(0)).is_empty());
+        assert!(Abuse::new(AbuseSettings::default()).allowances(None, None, at(0)).is_none());
     }
 
     #[test]
@@ -394,7 +390,7 @@ mod tests {
             settings.user = Rates { subscriptions: Rate::new(10, 1), ..Rates::default() };
         });
         let ann = Text::from_static("ann");
-        let one = abuse.allowances(address("192.0.2.1"), Some(&ann), at(0));
+        let one = abuse.allowances(address("192.0.2.1"), Some(&ann), at(0)).expect("a rate binds it");
         assert!(one.may_subscribe(30, at(0)), "more than the burst, but nothing was owed");
         assert!((0..200).all(|_| !one.may_subscribe(1, at(1000))), "20 are owed still");
         assert!(one.may_subscribe(1, at(2100)));

@@ -3,6 +3,7 @@
 //! The server feeds packets, time and wake-ups in, and writes what gathers in [`Attachment::output`].
 mod authentication;
 mod desk;
+mod pending;
 mod publishing;
 mod rate;
 mod review;
@@ -10,12 +11,9 @@ mod scanning;
 mod shown;
 mod subscribing;
 
-use super::abuse::Allowances;
 use super::access::Guard;
 use super::committer::Batch;
-use super::draining::Leave;
 use super::loads::{Load, shelved};
-use super::scan::Scans;
 use super::slot::{Errands, Place, wake_all};
 use super::{Broker, ByQoS, Origin, Slot, Waypoint, lead};
 use crate::access::Subject;
@@ -23,8 +21,10 @@ use crate::packet::{Packet, PublishQoS, Version};
 use crate::session::{Ask, Cause, Close, Ended, Outcome, Outgoing, Publication, Session, UnderWay};
 use crate::types::{CommitSeq, Identity, Message, Now, Rare, ReasonCode, Stamp, TopicFilter, Violation};
 use desk::{Desk, Tools};
+use pending::Pending;
 use publishing::Publishing;
-use std::collections::VecDeque;
+use rate::Pace;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -39,12 +39,9 @@ pub struct Attachment {
     /// Made when the client publishes: most only listen.
     publishing: Option<Box<Publishing>>,
     desk: Desk,
-    committed: CommitSeq,
-    scans: Rare<Scans>,
+    pending: Rare<Pending>,
     /// Bytes of deliveries that the session holds in memory though the store has them, as last told.
     held_bytes: u64,
-    /// Packets of a 3.1.1 client from the first one on that there is no room for: it cannot be told, so it waits.
-    stalled: Rare<VecDeque<Packet>>,
     /// The last read brought messages that the store keeps.
     is_publisher: bool,
     /// Bytes that the messages of the last read hold on to together.
@@ -52,16 +49,12 @@ pub struct Attachment {
     /// The last read brought messages of any kind.
     has_published: bool,
     /// Receivers that messages are handed out to before others should have a turn.
-    receivers_at_once: u32,
-    /// The rates that bind this connection, and until when it is not read from.
-    allowances: Allowances,
-    paused_until: Option<Now>,
+    receivers_at_once: Option<NonZeroU16>,
+    pace: Option<Box<Pace>>,
     /// CONNACK has left, so that deliveries may follow [MQTT-3.2.0-1].
     is_ready: bool,
     /// Deliveries of this connection by QoS, as its owner tells.
     sent: Rare<ByQoS>,
-    /// It is to go as soon as nothing is under way.
-    leaving: Option<Box<Leave>>,
     /// What came before was not for a client that is there.
     opened: Stamp,
 }
@@ -89,19 +82,15 @@ impl Attachment {
             guard,
             publishing: None,
             desk: Desk::default(),
-            committed: CommitSeq::default(),
-            scans: Rare::default(),
+            pending: Rare::default(),
             held_bytes: 0,
-            stalled: Rare::default(),
             is_publisher: false,
             read_bytes: 0,
             has_published: false,
-            receivers_at_once: u32::MAX,
-            allowances,
-            paused_until: None,
+            receivers_at_once: None,
+            pace: allowances.map(|allowances| Box::new(Pace::new(allowances))),
             is_ready: false,
             sent: Rare::default(),
-            leaving: None,
             opened: crate::clock::stamp(),
         };
         // Neither the rules nor the client need be what they were when it subscribed.
@@ -146,7 +135,7 @@ impl Attachment {
             self.trace_packet(&packet);
         }
         if self.has_to_wait(&packet) {
-            self.stalled.edit().push_back(packet);
+            self.pending.edit().stalled.push_back(packet);
             return Ok(());
         }
         self.session.handle_packet(packet, now, &mut self.desk.tools().turn)
@@ -156,15 +145,19 @@ impl Attachment {
     fn has_to_wait(&self, packet: &Packet) -> bool {
         let is_new = matches!(packet, Packet::Publish(publish) if publish.qos != PublishQoS::AtMostOnce);
         let is_first = is_new && !self.version().is_v5() && self.broker.committer.is_short_of_space();
-        is_first || !self.stalled.get().is_none()
+        is_first || self.has_stalled()
+    }
+
+    fn has_stalled(&self) -> bool {
+        self.pending.get().is_some_and(|pending| !pending.stalled.is_empty())
     }
 
     /// Goes on with the packets that had to wait, if they need not any more.
     fn resume_stalled(&mut self, now: Now) {
-        if self.stalled.get().is_none() || self.broker.committer.is_short_of_space() {
+        if !self.has_stalled() || self.broker.committer.is_short_of_space() {
             return;
         }
-        let stalled = self.stalled.take();
+        let stalled = std::mem::take(&mut self.pending.edit().stalled);
         if let Err(violation) = self.handle_packets(stalled.into_iter().map(Ok), now) {
             self.desk.tools().turn.close(Close::Violation(violation));
         }
@@ -175,7 +168,7 @@ impl Attachment {
         let held = self.session.held_responses();
         // Who waits for no commit would not be woken by one, and adds little to what is waiting.
         let is_held_up = held > 0 && self.broker.committer.is_congested();
-        let is_held_back = (self.is_publisher && self.broker.committer.is_behind()) || !self.stalled.get().is_none();
+        let is_held_back = (self.is_publisher && self.broker.committer.is_behind()) || self.has_stalled();
         if is_held_back {
             self.broker.committer.wait_for_store();
         }
@@ -190,16 +183,15 @@ impl Attachment {
         let memory = &self.broker.committer.memory;
         self.slot.collect(&mut collected, takes_deliveries && self.is_ready, memory);
         self.session.set_may_hold(memory.has_room());
-        if collected.committed > self.committed {
-            self.committed = collected.committed;
-            self.session.handle_commit(self.committed, &mut self.desk.tools().turn);
+        if collected.committed > self.session.committed() {
+            self.session.handle_commit(collected.committed, &mut self.desk.tools().turn);
         }
         self.become_ready(now);
         let mut errands = collected.errands.take();
         // Before the deliveries, so that none begins that came after the wish to leave.
         if let Some(leave) = errands.as_mut().and_then(|errands| errands.leave.take()) {
             self.session.wind_down();
-            self.leaving = Some(Box::new(leave));
+            self.pending.edit().leaving = Some(leave);
         }
         for delivery in collected.deliveries.drain(..) {
             self.session.handle_delivery(delivery, now, &mut self.desk.tools().turn);
@@ -222,7 +214,7 @@ impl Attachment {
             self.session.handle_page(page.from, page.next, deliveries, now, turn);
         }
         if let Some(page) = errands.scanned
-            && self.scans.get_mut().is_some_and(|scans| scans.accepts(&page))
+            && self.pending.edit().scans.accepts(&page)
         {
             self.take_scanned(page, now);
         }
@@ -234,7 +226,7 @@ impl Attachment {
 
     /// Waits for something in the mailbox.
     pub fn poll_mailbox(&self, takes_deliveries: bool, context: &mut Context<'_>) -> Poll<()> {
-        self.slot.poll_collect(self.committed, takes_deliveries && self.is_ready, context)
+        self.slot.poll_collect(self.session.committed(), takes_deliveries && self.is_ready, context)
     }
 
     pub fn handle_timeout(&mut self, now: Now) {
@@ -249,8 +241,8 @@ impl Attachment {
     }
 
     pub fn next_timeout(&self) -> Option<Now> {
-        let leave = self.leaving.as_ref().map(|leave| leave.at);
-        [self.session.next_timeout(), self.proof_ends(), leave, self.paused_until].into_iter().flatten().min()
+        let leave = self.pending.get().and_then(|pending| pending.leaving).map(|leave| leave.at);
+        [self.session.next_timeout(), self.proof_ends(), leave, self.paused_until()].into_iter().flatten().min()
     }
 
     /// What is to be written, in order. The caller empties it.
@@ -298,8 +290,8 @@ impl Attachment {
     }
 
     /// Says to how many receivers at most messages are handed out before others should have a turn.
-    pub fn hand_out_by(&mut self, receivers_max: u32) {
-        self.receivers_at_once = receivers_max;
+    pub fn hand_out_by(&mut self, receivers_max: NonZeroU16) {
+        self.receivers_at_once = Some(receivers_max);
     }
 
     /// Whether more receivers are waiting for what was published, and others should have a turn before they get it.
@@ -439,7 +431,8 @@ impl Attachment {
     /// Hands what was published to those whom it is for; to the next few of them, if it was said so.
     fn hand_out(&mut self) {
         if let Some(publishing) = &mut self.publishing {
-            publishing.publisher.flush_some(&self.broker, self.receivers_at_once);
+            let receivers_max = self.receivers_at_once.map_or(usize::MAX, |receivers| receivers.get().into());
+            publishing.publisher.flush_some(&self.broker, receivers_max);
         }
     }
 

@@ -88,10 +88,10 @@ impl Slot {
     /// Asks the connection to leave once nothing is under way. False if there is none, or it was asked already.
     fn ask_to_leave(&self, leave: Leave) -> bool {
         let mut inbox = self.lock();
-        if !self.is_live() || inbox.is_leaving {
+        if !self.is_live() || self.is_leaving.load(Ordering::Relaxed) {
             return false;
         }
-        inbox.is_leaving = true;
+        self.is_leaving.store(true, Ordering::Relaxed);
         inbox.errands.edit().leave = Some(leave);
         inbox.wake_owner();
         true

@@ -23,7 +23,7 @@ pub(super) struct Load {
     pub slot: Arc<Slot>,
     pub from: u64,
     /// The visit of the client that it belongs to; it is of no use to another.
-    pub visit: u64,
+    pub visit: u32,
     pub purpose: Purpose,
 }
 
@@ -256,7 +256,7 @@ impl Broker {
 
     /// Moves what an absent member of a shared subscription has on the shelf to members that are there. True if there may
     /// be more.
-    fn move_claimed(&self, slot: &Arc<Slot>, visit: u64, filter: &TopicFilter, page: Page) -> bool {
+    fn move_claimed(&self, slot: &Arc<Slot>, visit: u32, filter: &TopicFilter, page: Page) -> bool {
         if page.deliveries.is_empty() {
             return false;
         }

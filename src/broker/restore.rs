@@ -6,6 +6,7 @@ use crate::session::{Parked, Released, Saved, Shelved, Subscribed};
 use crate::store::{Presence, QueueImage, Record, SessionImage, Shelf, StoreError};
 use crate::types::{Message, Now, SessionKey};
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -101,8 +102,10 @@ fn saved(image: SessionImage, sent_below: u64, occupied: Released, now: Now) -> 
             (expires_at, image.will.as_ref().map(|will| now.plus_seconds(will.delay_s)))
         }
     };
-    let subscriptions =
-        image.subscriptions.into_iter().map(|(filter, (options, id))| (filter, Subscribed { options, id }));
+    let subscriptions = image.subscriptions.into_iter().map(|(filter, (options, id))| {
+        let id = id.and_then(NonZeroU32::new);
+        (filter, Subscribed { options, id })
+    });
     Saved {
         client_id: image.client_id,
         expiry_s: image.expiry_s,

@@ -5,6 +5,7 @@ use crate::packet::SubscriptionOptions;
 use crate::session::Delivery;
 use crate::types::{Message, Now, SubscriptionIds, TopicFilter, TopicName};
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// Retained messages read at once.
@@ -47,7 +48,7 @@ impl Scans {
         &mut self,
         filter: TopicFilter,
         options: SubscriptionOptions,
-        id: Option<u32>,
+        id: Option<NonZeroU32>,
         after: Option<TopicName>,
     ) {
         let subscription_ids = SubscriptionIds::from(id);

@@ -2,6 +2,7 @@
 use super::group::Group;
 use super::subscription::{Subscriber, Subscription};
 use crate::types::{QoS, SessionKey, SubscriptionIds};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// All receivers of a topic, in an order that does not depend on the tree's history.
@@ -50,7 +51,7 @@ pub(super) fn merge<S: Subscriber>(mut hits: Vec<Hit<'_, S>>) -> Vec<Target<S>> 
         let Some((_, first)) = overlapping.first() else { continue };
         // [MQTT-3.3.4-3]: an identifier that several subscriptions have is sent as often.
         ids.clear();
-        ids.extend(overlapping.iter().filter_map(|(_, subscription)| subscription.id));
+        ids.extend(overlapping.iter().filter_map(|(_, subscription)| subscription.id).map(NonZeroU32::get));
         let last = targets.last().map(|target| &target.subscription_ids);
         targets.push(Target {
             subscriber: first.subscriber.clone(),

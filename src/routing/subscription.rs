@@ -1,6 +1,7 @@
 //! One subscription, as the tree keeps it (section 3.8.3).
 use crate::packet::SubscriptionOptions;
 use crate::types::SessionKey;
+use std::num::NonZeroU32;
 
 /// What the broker puts behind a subscription. Two handles with the same key are interchangeable.
 pub trait Subscriber: Clone {
@@ -13,7 +14,7 @@ pub struct Subscription<S> {
     pub subscriber: S,
     pub options: SubscriptionOptions,
     /// The Subscription Identifier (5.0 section 3.8.2.1.2).
-    pub id: Option<u32>,
+    pub id: Option<NonZeroU32>,
 }
 
 impl<S: Subscriber> Subscription<S> {

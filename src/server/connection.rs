@@ -14,6 +14,7 @@ use crate::session::{Close, Outgoing, OutgoingPublish};
 use crate::types::{Now, ReasonCode, Violation};
 use bytes::BytesMut;
 use std::future::poll_fn;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -99,7 +100,7 @@ struct Gone;
 
 /// Receivers that get a message before others have a turn: each takes 5 us or so, most of it for its socket, and who comes
 /// in the middle of a wide fan-out should not wait for all of it.
-const RECEIVERS_AT_ONCE: u32 = 16;
+const RECEIVERS_AT_ONCE: NonZeroU16 = NonZeroU16::new(16).unwrap();
 
 /// How long a peer has to take the last words.
 const FAREWELL: Duration = Duration::from_secs(2);

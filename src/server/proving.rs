@@ -44,7 +44,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         if let Some(method) = connect.properties.authentication_method.take() {
             let message = connect.properties.authentication_data.take().unwrap_or_default();
-            let (proved, authenticated) = self.play(method, &message, &proof, answer).await?;
+            // On the heap, as few play one, and every connection that opens would have room for it.
+            let (proved, authenticated) = Box::pin(self.play(method, &message, &proof, answer)).await?;
             return Ok((proved, Some(authenticated)));
         }
         let entrance = self.peer.entrance.clone();
@@ -52,7 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let judgement = if entrance.authenticators.is_empty() {
             Judgement::Unknown
         } else {
-            entrance.authenticators.judge(&proof).await
+            Box::pin(entrance.authenticators.judge(&proof)).await
         };
         let counters = &self.shared.broker.counters;
         let proved = match judgement {

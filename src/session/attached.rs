@@ -22,7 +22,7 @@ pub struct Session {
     /// Deliveries the client lets us have in flight [MQTT-3.3.4-9].
     pub(super) window: u16,
     /// The client's Maximum Packet Size, bytes [MQTT-3.1.2-24].
-    pub(super) packet_bytes_max: usize,
+    pub(super) packet_bytes_max: u32,
     /// Session Expiry Interval that CONNECT asked for; a DISCONNECT may not raise it from 0.
     pub(super) connect_expiry_s: u32,
     pub(super) authentication: Authentication,
@@ -158,6 +158,11 @@ impl Session {
         }
     }
 
+    /// Up to where everything is durable, as it was told last.
+    pub fn committed(&self) -> CommitSeq {
+        self.gate.committed()
+    }
+
     /// Everything up to `upto` is durable: the gate opens for it.
     pub fn handle_commit(&mut self, upto: CommitSeq, turn: &mut Turn) {
         self.gate.commit(upto, turn);
@@ -182,7 +187,7 @@ impl Session {
     /// The packet that tells the client why its connection is closed; only 5.0 has one [MQTT-3.14.0-1].
     pub fn farewell(&self, close: &Close) -> Option<Packet> {
         let code = close.code().filter(|_| self.version.is_v5() && !self.is_over)?;
-        Some(super::timing::farewell(code, close.why(), self.packet_bytes_max))
+        Some(super::timing::farewell(code, close.why(), self.packet_bytes_max()))
     }
 
     /// The connection has ended; what remains of the session is parked or discarded.
@@ -192,7 +197,7 @@ impl Session {
 
     /// The client's Maximum Packet Size.
     pub fn packet_bytes_max(&self) -> usize {
-        self.packet_bytes_max
+        usize::try_from(self.packet_bytes_max).unwrap_or(usize::MAX)
     }
 
     pub fn version(&self) -> Version {
@@ -238,7 +243,7 @@ impl Session {
 
     /// Sends as much of the queue as the window takes.
     pub(super) fn advance(&mut self, now: Now, turn: &mut Turn) {
-        let window = u64::from(self.window);
+        let window = self.window;
         let is_durable = self.state.is_durable;
         let clearance = self.clearance.as_ref();
         while let Some(step) =
@@ -253,7 +258,7 @@ impl Session {
                     let mut publish = OutgoingPublish { dup, ..delivery.publish(qos) };
                     let naming = address(&mut publish, self.version, &self.outbound_aliases, now);
                     // [MQTT-3.1.2-24], [MQTT-3.1.2-25]
-                    if publish.frame().packet_len(self.version) > self.packet_bytes_max {
+                    if publish.frame().packet_len(self.version) > self.packet_bytes_max() {
                         let position = self.state.outbound.too_large();
                         changed(is_durable, turn, Change::Done { position });
                         continue;
@@ -277,7 +282,7 @@ impl Session {
         }
         let mut publish = delivery.into_publish(PublishQoS::AtMostOnce);
         let naming = address(&mut publish, self.version, &self.outbound_aliases, now);
-        if publish.frame().packet_len(self.version) > self.packet_bytes_max {
+        if publish.frame().packet_len(self.version) > self.packet_bytes_max() {
             let (reason, qos) = (DropReason::TooLarge, QoS::AtMostOnce);
             turn.dropped.push(Dropped { reason, qos, message: publish.message });
             return;

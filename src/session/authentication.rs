@@ -96,6 +96,7 @@ impl Session {
 
     /// Handles what became of the step that went out last.
     pub fn handle_verdict(&mut self, verdict: Verdict, turn: &mut Turn) {
+        let packet_bytes_max = self.packet_bytes_max();
         let Some(Enhanced { method, progress }) = self.authentication.0.as_deref_mut() else { return };
         let (next, code, data) = match verdict {
             // [MQTT-4.12.0-2]
@@ -110,7 +111,7 @@ impl Session {
         };
         *progress = next;
         // [MQTT-3.1.2-24]: without this AUTH the client could not go on.
-        if AUTH_OVERHEAD_BYTES + method.len() + data.len() > self.packet_bytes_max {
+        if AUTH_OVERHEAD_BYTES + method.len() + data.len() > packet_bytes_max {
             let why = "the client takes no packet as large as the next AUTH";
             return turn.close(Close::Violation(Violation::new(ReasonCode::PacketTooLarge, "MQTT-3.1.2-24", why)));
         }

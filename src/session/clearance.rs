@@ -3,12 +3,15 @@ use crate::types::TopicName;
 use std::fmt;
 use std::sync::Arc;
 
+/// A pointer to a pointer, as few sessions have one and each has room for it.
 #[derive(Clone)]
-pub struct Clearance(Arc<dyn Fn(&TopicName) -> bool + Send + Sync>);
+pub struct Clearance(Arc<Judge>);
+
+type Judge = Box<dyn Fn(&TopicName) -> bool + Send + Sync>;
 
 impl Clearance {
     pub fn new(may_read: impl Fn(&TopicName) -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(may_read))
+        Self(Arc::new(Box::new(may_read)))
     }
 
     pub fn has(&self, topic: &TopicName) -> bool {

@@ -113,6 +113,10 @@ impl Gate {
         self.release(turn);
     }
 
+    pub fn committed(&self) -> CommitSeq {
+        self.committed
+    }
+
     /// Responses held back.
     pub fn len(&self) -> usize {
         self.held.get().map_or(0, VecDeque::len)

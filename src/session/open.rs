@@ -79,8 +79,7 @@ impl Session {
         // [MQTT-4.9.0-1]
         let window = properties.receive_maximum.unwrap_or(u16::MAX).min(limits.in_flight_max).max(1);
         let aliases_max = properties.topic_alias_maximum.unwrap_or(0).min(limits.topic_aliases_outbound_max);
-        let packet_bytes_max =
-            properties.maximum_packet_bytes.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX));
+        let packet_bytes_max = properties.maximum_packet_bytes.unwrap_or(u32::MAX);
         let mut gate = Gate::default();
         gate.hold_until(state.submitted, Response::ConnAck(Box::new(connack)));
         let session = Session {

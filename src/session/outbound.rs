@@ -35,11 +35,11 @@ pub(super) struct Outbound {
     loaded_end: u64,
     /// The next position to send on this connection; all before it have been sent on it, or are finished.
     cursor: u64,
-    /// Entries before the cursor that are not finished: no more than [`SPAN`].
-    in_flight: u32,
+    /// Entries before the cursor that are not finished: no more than the window, which a Receive Maximum is.
+    in_flight: u16,
     /// Those of them for which PUBREC is due, and those for which PUBCOMP is.
-    awaiting_pubrec: u32,
-    awaiting_pubcomp: u32,
+    awaiting_pubrec: u16,
+    awaiting_pubcomp: u16,
     /// The position after the highest ever sent.
     sent_below: u64,
     occupied: Released,
@@ -144,15 +144,14 @@ impl Outbound {
     /// may not have, are given up on the way [MQTT-3.3.2-5]; `changed` is told.
     pub fn next_step(
         &mut self,
-        window: u64,
+        window: u16,
         clearance: Option<&Clearance>,
         now: Now,
         mut changed: impl FnMut(Change),
     ) -> Option<Step<'_>> {
         loop {
             // [MQTT-3.3.4-9], [MQTT-4.9.0-2]
-            if u64::from(self.in_flight) >= window || self.cursor >= self.loaded_end || self.cursor - self.base >= SPAN
-            {
+            if self.in_flight >= window || self.cursor >= self.loaded_end || self.cursor - self.base >= SPAN {
                 return None;
             }
             let position = self.cursor;
@@ -329,7 +328,7 @@ impl Outbound {
             self.released.add(delivery);
         }
         if is_before_cursor && !matches!(old, Entry::Done) {
-            self.in_flight -= u32::from(is_finished);
+            self.in_flight -= u16::from(is_finished);
             let (pubrec, pubcomp) = awaited_counts(&old);
             self.awaiting_pubrec = self.awaiting_pubrec + pubrec_now - pubrec;
             self.awaiting_pubcomp = self.awaiting_pubcomp + pubcomp_now - pubcomp;

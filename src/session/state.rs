@@ -5,13 +5,14 @@ use super::{Change, Delivery, Limits, OnFull, Released, Turn};
 use crate::packet::{SubscriptionOptions, Will};
 use crate::types::{ClientId, CommitSeq, Message, Now, PacketId, QoS, Rare, SmallMap, Stamp, TopicFilter, TopicName};
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// A subscription as the session remembers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscribed {
     pub options: SubscriptionOptions,
-    pub id: Option<u32>,
+    pub id: Option<NonZeroU32>,
 }
 
 #[derive(Debug)]

@@ -5,11 +5,13 @@ use super::state::Subscribed;
 use super::{Ask, Requested, Session, Subscribing, Turn};
 use crate::packet::{Subscribe, SubscribeFilter, Unsubscribe, varint_len};
 use crate::types::{QoS, ReasonCode, TopicFilter, Violation};
+use std::num::NonZeroU32;
 
 impl Session {
     pub(super) fn handle_subscribe(&mut self, subscribe: Subscribe, turn: &mut Turn) -> Result<(), Violation> {
         self.check_features(&subscribe)?;
         self.check_answer(subscribe.filters.len())?;
+        let subscription_id = subscribe.subscription_id.and_then(NonZeroU32::new);
         let mut filters = Vec::with_capacity(subscribe.filters.len());
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         for SubscribeFilter { filter, options } in subscribe.filters {
@@ -18,8 +20,7 @@ impl Session {
             // [MQTT-3.8.4-7]
             let code = self.refusal(&filter, is_new).unwrap_or(granted(options.qos));
             if !code.is_failure() {
-                let subscribed = Subscribed { options, id: subscribe.subscription_id };
-                // A copy of its own: a clone of it would cost each of many filters a counter that is never used again.
+                let subscribed = Subscribed { options, id: subscription_id };
                 self.state.subscriptions.insert(filter.clone(), subscribed);
             }
             codes.push(code);
@@ -27,7 +28,7 @@ impl Session {
         }
         // [MQTT-3.8.4-1], [MQTT-3.8.4-6]
         self.gate.hold_for(turn.asks.len(), Response::SubAck(subscribe.id, codes));
-        turn.asks.push(Ask::Subscribe(Subscribing { subscription_id: subscribe.subscription_id, filters }));
+        turn.asks.push(Ask::Subscribe(Subscribing { subscription_id, filters }));
         Ok(())
     }
 
@@ -68,7 +69,7 @@ impl Session {
         /// Packet identifier, and the length of no properties.
         const VARIABLE_HEADER_BYTES: usize = 3;
         let remaining = VARIABLE_HEADER_BYTES + codes;
-        if 1 + varint_len(remaining) + remaining > self.packet_bytes_max {
+        if 1 + varint_len(remaining) + remaining > self.packet_bytes_max() {
             let why = "the client takes no packet as large as the answer to so many filters";
             return Err(Violation::new(ReasonCode::PacketTooLarge, "MQTT-3.1.2-24", why));
         }

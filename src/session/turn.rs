@@ -2,6 +2,7 @@
 use super::{AuthenticationStep, Close, Delivery, Dropped, OutgoingPublish, Released};
 use crate::packet::{Ack, AckType, Packet, PublishQoS, SubscriptionOptions};
 use crate::types::{Message, PacketId, ReasonCode, TopicFilter};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// Collects the effects of the inputs handled since it was last emptied. Reused, so that steady traffic allocates nothing.
@@ -76,7 +77,7 @@ pub struct Publication {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscribing {
-    pub subscription_id: Option<u32>,
+    pub subscription_id: Option<NonZeroU32>,
     pub filters: Vec<Requested>,
 }
 

@@ -1,4 +1,5 @@
 //! Subscription Identifiers that a delivery bears (5.0 section 3.3.2.3.8).
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// Identifiers of all subscriptions that matched a message, shared by deliveries. Most have none, and take a word for it.
@@ -30,9 +31,9 @@ impl From<Vec<u32>> for SubscriptionIds {
     }
 }
 
-impl From<Option<u32>> for SubscriptionIds {
-    fn from(id: Option<u32>) -> Self {
-        Self(id.map(|id| Arc::new(vec![id])))
+impl From<Option<NonZeroU32>> for SubscriptionIds {
+    fn from(id: Option<NonZeroU32>) -> Self {
+        Self(id.map(|id| Arc::new(vec![id.get()])))
     }
 }
 
@@ -44,7 +45,7 @@ mod tests {
     fn no_identifiers_are_no_list() {
         assert_eq!(SubscriptionIds::from(Vec::new()), SubscriptionIds::default());
         assert!(SubscriptionIds::from(None).is_empty());
-        assert_eq!(SubscriptionIds::from(Some(7)).as_slice(), [7]);
+        assert_eq!(SubscriptionIds::from(NonZeroU32::new(7)).as_slice(), [7]);
         assert_eq!(size_of::<SubscriptionIds>(), 8);
     }
 

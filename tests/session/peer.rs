@@ -3,6 +3,7 @@ use crate::packets::subscribe;
 use bytes::BytesMut;
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::sync::Arc;
 use vowmq::broker::{Attachment, Broker, Committer, MailboxLimits, QueueSettings, Settings, Step};
@@ -155,8 +156,8 @@ impl Peer {
         self.attachment.has_given_way();
     }
 
-    pub fn hand_out_by(&mut self, receivers_max: u32) {
-        self.attachment.hand_out_by(receivers_max);
+    pub fn hand_out_by(&mut self, receivers_max: u16) {
+        self.attachment.hand_out_by(NonZeroU16::new(receivers_max).expect("one at least"));
     }
 
     pub fn has_more_to_hand_out(&self) -> bool {

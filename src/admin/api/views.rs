@@ -7,6 +7,7 @@ use crate::types::{Message, Now, QoS, TopicFilter};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU32;
 
 /// A session, and its last connection.
 #[derive(Debug, Serialize, Deserialize)]
@@ -165,7 +166,7 @@ impl SubscriptionView {
                 RetainHandling::IfNew => 1,
                 RetainHandling::Never => 2,
             },
-            id: subscribed.id,
+            id: subscribed.id.map(NonZeroU32::get),
         }
     }
 }

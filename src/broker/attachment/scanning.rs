@@ -14,11 +14,11 @@ impl Attachment {
     /// Lets the retained messages of new subscriptions follow, a page at a time, as the client takes them. False if
     /// there was nothing to add.
     pub fn advance_scans(&mut self, now: Now) -> bool {
-        let Some(scans) = self.scans.get_mut().filter(|scans| scans.are_ready()) else { return false };
+        let Some(pending) = self.pending.get_mut().filter(|pending| pending.scans.are_ready()) else { return false };
         if !self.is_ready || self.slot.backlog().messages > SCAN_QUEUE_MAX {
             return false;
         }
-        let Some(page) = scans.next_page(&self.broker, now) else { return false };
+        let Some(page) = pending.scans.next_page(&self.broker, now) else { return false };
         if page.is_shelved() {
             let mut batch = Batch::default();
             batch.load(Load::for_scan(&self.slot, page));
@@ -34,7 +34,7 @@ impl Attachment {
         let (filter, after) = (page.filter.clone(), page.last.clone());
         let is_kept = self.slot.is_durable && self.broker.committer.is_durable();
         let mut batch = Batch::default();
-        for delivery in self.scans.edit().deliveries(page, &self.broker.queue, now) {
+        for delivery in self.pending.edit().scans.deliveries(page, &self.broker.queue, now) {
             if delivery.qos == QoS::AtMostOnce {
                 self.session.handle_delivery(delivery, now, &mut self.desk.tools().turn);
                 continue;
@@ -86,7 +86,7 @@ impl Attachment {
             subscribed(filter).map(|subscribed| (filter.clone(), subscribed, after.clone()))
         });
         for (filter, subscribed, after) in pending.collect::<Vec<_>>() {
-            self.scans.edit().add(filter, subscribed.options, subscribed.id, after);
+            self.pending.edit().scans.add(filter, subscribed.options, subscribed.id, after);
         }
     }
 }

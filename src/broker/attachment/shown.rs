@@ -5,7 +5,6 @@ use crate::broker::{ByQoS, Waypoint};
 use crate::packet::{Ack, Packet};
 use crate::session::{Close, Outgoing, Publication};
 use crate::types::{Message, Now, Stamp};
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 impl Attachment {
@@ -43,7 +42,7 @@ impl Attachment {
         for Inspect { span, answer } in inspections {
             let received = self.publishing.as_ref().map(|publishing| publishing.received()).unwrap_or_default();
             let sent = self.sent.get().copied().unwrap_or_default();
-            let stalled = self.stalled.get().map_or(0, VecDeque::len);
+            let stalled = self.pending.get().map_or(0, |pending| pending.stalled.len());
             let live = Live { window: self.session.window(), received, sent, stalled };
             let look = self.session.look(span);
             // Who asked may not want to know any more.
@@ -52,8 +51,8 @@ impl Attachment {
     }
 
     pub(super) fn leave_if_quiet(&mut self, now: Now) {
-        if let Some(leave) = &self.leaving
-            && (leave.at <= now || (self.session.is_quiet() && self.stalled.get().is_none()))
+        if let Some(leave) = self.pending.get().and_then(|pending| pending.leaving)
+            && (leave.at <= now || (self.session.is_quiet() && !self.has_stalled()))
         {
             self.desk.tools().turn.close(Close::Administrative(leave.code));
         }

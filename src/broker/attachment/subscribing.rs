@@ -6,11 +6,13 @@ use crate::routing::Subscription;
 use crate::session::{Requested, Subscribing, granted};
 use crate::store::Record;
 use crate::types::{Now, ReasonCode, TopicFilter};
+use std::num::NonZeroU32;
 
 impl Attachment {
     pub(super) fn subscribe(&mut self, subscribing: Subscribing, now: Now, batch: &mut Batch) -> Vec<ReasonCode> {
         let id = subscribing.subscription_id;
-        let is_within_rate = self.allowances.may_subscribe(subscribing.filters.len() as u64, now);
+        let is_within_rate =
+            self.pace.as_ref().is_none_or(|pace| pace.may_subscribe(subscribing.filters.len() as u64, now));
         let mut codes = Vec::with_capacity(subscribing.filters.len());
         for mut requested in subscribing.filters {
             if !is_within_rate && !requested.code.is_failure() {
@@ -29,6 +31,7 @@ impl Attachment {
             self.broker.change_tree(|tree| tree.subscribe(&filter, Subscription { subscriber, options, id }));
             if self.slot.is_durable && self.broker.committer.is_durable() {
                 let session = self.slot.key;
+                let id = id.map(NonZeroU32::get);
                 batch.record(Record::Subscribed { session, filter: filter.clone(), options, id });
             }
             if filter.is_shared() {
@@ -39,7 +42,7 @@ impl Attachment {
                 if self.slot.is_durable {
                     self.note_scan(filter.clone(), None, batch);
                 }
-                self.scans.edit().add(filter, options, id, None);
+                self.pending.edit().scans.add(filter, options, id, None);
             }
         }
         codes
@@ -82,7 +85,7 @@ impl Attachment {
     pub(super) fn unsubscribe(&mut self, filters: &[TopicFilter], batch: &mut Batch) {
         for filter in filters {
             self.broker.change_tree(|tree| tree.unsubscribe(filter, self.slot.key));
-            let was_scanned = self.scans.get_mut().is_some_and(|scans| scans.cancel(filter));
+            let was_scanned = self.pending.get_mut().is_some_and(|pending| pending.scans.cancel(filter));
             if was_scanned && self.slot.is_durable {
                 self.note_scan(filter.clone(), Some(None), batch);
             }

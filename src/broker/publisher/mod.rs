@@ -199,14 +199,14 @@ impl Publisher {
 
     /// Hands the gathered deliveries to their receivers.
     pub fn flush(&mut self, broker: &Broker) {
-        self.flush_some(broker, u32::MAX);
+        self.flush_some(broker, usize::MAX);
     }
 
     /// The same to so many receivers at most.
-    pub fn flush_some(&mut self, broker: &Broker, receivers_max: u32) {
+    pub fn flush_some(&mut self, broker: &Broker, receivers_max: usize) {
         self.limits = None;
         let mut dirty = std::mem::take(&mut self.dirty);
-        let left = dirty.len().saturating_sub(usize::try_from(receivers_max).unwrap_or(usize::MAX));
+        let left = dirty.len().saturating_sub(receivers_max);
         for index in dirty.drain(left..) {
             let Some(peer) = self.peers.get_mut(index) else { continue };
             peer.is_dirty = false;

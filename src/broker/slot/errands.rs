@@ -4,6 +4,7 @@ use crate::broker::inspect::Inspect;
 use crate::broker::scan::ScanPage;
 use crate::session::{Close, Released};
 use crate::store::Page;
+use std::task::Waker;
 
 #[derive(Debug, Default)]
 pub(in crate::broker) struct Errands {
@@ -20,6 +21,8 @@ pub(in crate::broker) struct Errands {
     pub inspections: Vec<Inspect>,
     /// It is asked to leave when it can.
     pub leave: Option<Leave>,
+    /// Others wait for it to leave. Not for the connection: this stays in the mailbox.
+    pub waiting: Vec<Waker>,
 }
 
 impl Errands {
@@ -33,12 +36,13 @@ impl Errands {
         self.close.is_some() || self.leave.is_some() || !self.inspections.is_empty()
     }
 
-    /// Leaves what has to do with deliveries, and takes the rest.
+    /// Leaves what has to do with deliveries, and who waits, and takes the rest.
     pub fn take_urgent(&mut self) -> Self {
         let kept = Self {
             shelved: self.shelved.take(),
             page: self.page.take(),
             scanned: self.scanned.take(),
+            waiting: std::mem::take(&mut self.waiting),
             ..Self::default()
         };
         std::mem::replace(self, kept)

@@ -2,6 +2,7 @@ use super::*;
 use crate::packet::{RetainHandling, SubscriptionOptions};
 use crate::types::QoS;
 use proptest::prelude::*;
+use std::num::NonZeroU32;
 
 /// A subscriber that is its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +68,7 @@ fn overlapping_subscriptions_merge_to_the_highest_qos_and_all_identifiers() {
         ("c", QoS::ExactlyOnce, Some(4), true),
     ] {
         let options = SubscriptionOptions { retain_as_published, ..options(qos) };
-        tree.subscribe(&filter(text), Subscription { subscriber: Peer(1), options, id });
+        tree.subscribe(&filter(text), Subscription { subscriber: Peer(1), options, id: id.and_then(NonZeroU32::new) });
     }
     let route = tree.route(&topic("a/b"), None);
     let [target] = route.targets.as_slice() else { panic!("one copy per session: {route:?}") };
@@ -82,7 +83,7 @@ fn overlapping_subscriptions_merge_to_the_highest_qos_and_all_identifiers() {
 fn targets_without_identifiers_allocate_none_and_equal_lists_are_shared() {
     let mut tree = tree_of(&[("a", 1)]);
     for peer in [2, 3] {
-        tree.subscribe(&filter("a"), Subscription { id: Some(7), ..plain(peer) });
+        tree.subscribe(&filter("a"), Subscription { id: NonZeroU32::new(7), ..plain(peer) });
     }
     let route = tree.route(&topic("a"), None);
     let [none, first, second] = route.targets.as_slice() else { panic!("{route:?}") };
@@ -112,7 +113,7 @@ fn no_local_leaves_out_the_publisher_only() {
 fn a_subscription_to_the_same_filter_replaces_the_first() {
     for text in ["a/b", "a/+", "$share/g/a/b", "$share/g/a/+"] {
         let mut tree = Tree::new();
-        let qos1 = Subscription { options: options(QoS::AtLeastOnce), id: Some(1), ..plain(1) };
+        let qos1 = Subscription { options: options(QoS::AtLeastOnce), id: NonZeroU32::new(1), ..plain(1) };
         let qos2 = Subscription { options: options(QoS::ExactlyOnce), id: None, ..plain(1) };
         assert_eq!(tree.subscribe(&filter(text), qos1), Added::New);
         assert_eq!(tree.subscribe(&filter(text), qos2), Added::Replaced, "{text} [MQTT-3.8.4-3]");
@@ -120,7 +121,7 @@ fn a_subscription_to_the_same_filter_replaces_the_first() {
         let route = tree.route(&topic("a/b"), None);
         let plain = route.targets.iter().map(|target| (target.qos, target.ids().to_vec()));
         let shared = route.groups.iter().flat_map(|group| group.members());
-        let shared = shared.map(|member| (member.options.qos, member.id.into_iter().collect()));
+        let shared = shared.map(|member| (member.options.qos, member.id.into_iter().map(NonZeroU32::get).collect()));
         assert_eq!(plain.chain(shared).collect::<Vec<_>>(), [(QoS::ExactlyOnce, vec![])], "{text} [MQTT-3.8.4-3]");
     }
 }
@@ -137,7 +138,7 @@ fn the_generation_rises_when_routes_may_change_and_only_then() {
         let quiet = SubscriptionOptions { retain_handling: RetainHandling::Never, ..options(QoS::AtMostOnce) };
         let quiet = Subscription { options: quiet, ..plain(1) };
         let louder = Subscription { options: options(QoS::AtLeastOnce), ..plain(1) };
-        let numbered = Subscription { id: Some(3), ..louder.clone() };
+        let numbered = Subscription { id: NonZeroU32::new(3), ..louder.clone() };
         let add = |subscription: &Subscription<Peer>| {
             let subscription = subscription.clone();
             move |tree: &mut Tree<Peer>| {
@@ -325,7 +326,7 @@ fn subscriptions() -> impl proptest::strategy::Strategy<Value = Subscription<Pee
     (0..6_u64, qos, any::<bool>(), any::<bool>(), prop::option::of(1..4_u32)).prop_map(
         |(peer, qos, no_local, retain_as_published, id)| {
             let options = SubscriptionOptions { no_local, retain_as_published, ..options(qos) };
-            Subscription { subscriber: Peer(peer), options, id }
+            Subscription { subscriber: Peer(peer), options, id: id.and_then(NonZeroU32::new) }
         },
     )
 }
@@ -347,7 +348,7 @@ fn expected(model: &Model, topic: &TopicName, publisher: u64) -> (Targets, Group
             let (qos, retain_as_published, ids) = targets.entry(*peer).or_insert((QoS::AtMostOnce, false, Vec::new()));
             *qos = (*qos).max(options.qos);
             *retain_as_published |= options.retain_as_published;
-            ids.extend(subscription.id);
+            ids.extend(subscription.id.map(NonZeroU32::get));
             ids.sort_unstable();
         }
     }

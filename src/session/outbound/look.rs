@@ -55,9 +55,9 @@ impl Outbound {
 }
 
 /// What an entry that was sent adds to those that await PUBREC, and PUBCOMP.
-pub(super) fn awaited_counts(entry: &Entry) -> (u32, u32) {
+pub(super) fn awaited_counts(entry: &Entry) -> (u16, u16) {
     match entry {
-        Entry::Sent(delivery) => (u32::from(delivery.qos == QoS::ExactlyOnce), 0),
+        Entry::Sent(delivery) => (u16::from(delivery.qos == QoS::ExactlyOnce), 0),
         Entry::Received => (0, 1),
         Entry::Waiting(_) | Entry::Done => (0, 0),
     }
