@@ -70,6 +70,16 @@ fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
+/// A broker is waited for until its first port answers, which is a moment before the others do.
+fn reach(port: u16) -> TcpStream {
+    let mut reached = None;
+    eventually("the port answers", || {
+        reached = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok();
+        reached.is_some()
+    });
+    reached.unwrap()
+}
+
 type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 struct Client<'a> {
@@ -107,7 +117,7 @@ impl<'a> Client<'a> {
         };
         let name = ServerName::try_from(self.name).unwrap();
         let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-        let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map_err(|error| error.to_string())?;
+        let socket = reach(port);
         socket.set_read_timeout(Some(WITHIN)).unwrap();
         let mut stream = StreamOwned::new(connection, socket);
         stream.write_all(CONNECT).map_err(|error| error.to_string())?;

@@ -459,6 +459,22 @@ mod tests {
     use super::*;
     use crate::broker::Attachment;
 
+    #[test]
+    fn who_waits_for_a_session_goes_on_waiting_when_its_mailbox_is_emptied() {
+        let client_id = ClientId::new(&crate::types::Text::from_static("c")).unwrap();
+        let slot = Slot::new(SessionKey(1), client_id, false, None);
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(slot.poll_vacated(&mut context).is_pending());
+        slot.ask_to_close(Close::Shutdown);
+        slot.ask_to_close(Close::Stalled);
+        let mut collected = Collected::default();
+        slot.collect(&mut collected, true, &Memory::new(1));
+        let close = collected.errands.and_then(|errands| errands.close);
+        assert_eq!(close, Some(Close::Shutdown), "the first reason stands");
+        assert_eq!(slot.lock().vacate(Place::Gone).len(), 1);
+        assert!(slot.poll_vacated(&mut context).is_ready());
+    }
+
     /// There is one for each session, and most are idle.
     #[test]
     fn what_an_idle_session_takes_is_small() {

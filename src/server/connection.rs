@@ -100,7 +100,7 @@ struct Gone;
 
 /// Receivers that get a message before others have a turn: each takes 5 us or so, most of it for its socket, and who comes
 /// in the middle of a wide fan-out should not wait for all of it.
-const RECEIVERS_AT_ONCE: NonZeroU16 = NonZeroU16::new(16).unwrap();
+const RECEIVERS_AT_ONCE: NonZeroU16 = NonZeroU16::new(16).expect("some at least");
 
 /// How long a peer has to take the last words.
 const FAREWELL: Duration = Duration::from_secs(2);

@@ -48,3 +48,24 @@ impl Errands {
         std::mem::replace(self, kept)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+
+    #[test]
+    fn a_slow_client_is_told_what_is_urgent_and_the_rest_waits() {
+        let mut errands = Errands {
+            shelved: Some((7, Released::default())),
+            close: Some(Close::Shutdown),
+            waiting: vec![Waker::noop().clone()],
+            ..Errands::default()
+        };
+        assert!(errands.have_deliveries() && errands.are_urgent());
+        let urgent = errands.take_urgent();
+        assert!(urgent.are_urgent() && !urgent.have_deliveries() && urgent.waiting.is_empty());
+        assert!(errands.have_deliveries() && !errands.are_urgent());
+        assert_eq!(errands.waiting.len(), 1);
+    }
+}
