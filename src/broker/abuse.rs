@@ -280,7 +280,7 @@ impl Abuse {
     /// The rates that bind a connection, if any do.
     pub(super) fn allowances(&self, address: Option<IpAddr>, user: Option<&Text>, now: Now) -> Option<Allowances> {
         let has_any = |rates: &Rates| rates.messages.or(rates.bytes).or(rates.subscriptions).is_some();
-        let Some(counted) = self.counted(address) else { return None };
+        let counted = self.counted(address)?;
         let settings = self.settings.load();
         let shared = |whom: Option<Whom>, rates: &Rates| {
             let whom = whom.filter(|_| has_any(rates))?;

@@ -152,7 +152,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Runs the connection until it is to be closed, or has been (`None`). What it keeps while it waits is counted in
-    /// bytes: hence no `async fn`, and no event that outlives its handling.
+    /// bytes: hence no event that outlives its handling.
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` would keep its arguments twice")]
     fn run(&mut self, held: &mut Held) -> impl Future<Output = Option<Close>> {
         async move {
             let mut alarm = Alarm::default();

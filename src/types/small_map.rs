@@ -8,7 +8,6 @@ use std::mem;
 pub enum SmallMap<K, V> {
     /// In the order of their keys.
     Few(Vec<(K, V)>),
-    #[expect(clippy::box_collection, reason = "the few take no more room than they need")]
     Many(Box<BTreeMap<K, V>>),
 }
 
