@@ -357,7 +357,7 @@ impl Inbox {
     fn take_errands(&mut self, takes_deliveries: bool) -> Option<Box<Errands>> {
         let errands = self.errands.get_mut()?;
         if !takes_deliveries {
-            return Some(Box::new(errands.take_urgent()));
+            return errands.are_urgent().then(|| Box::new(errands.take_urgent()));
         }
         let mut taken = self.errands.take_some()?;
         if !taken.waiting.is_empty() {
@@ -465,9 +465,11 @@ mod tests {
         let slot = Slot::new(SessionKey(1), client_id, false, None);
         let mut context = Context::from_waker(Waker::noop());
         assert!(slot.poll_vacated(&mut context).is_pending());
+        let mut collected = Collected::default();
+        slot.collect(&mut collected, false, &Memory::new(1));
+        assert!(collected.errands.is_none(), "nothing is asked of the connection yet");
         slot.ask_to_close(Close::Shutdown);
         slot.ask_to_close(Close::Stalled);
-        let mut collected = Collected::default();
         slot.collect(&mut collected, true, &Memory::new(1));
         let close = collected.errands.and_then(|errands| errands.close);
         assert_eq!(close, Some(Close::Shutdown), "the first reason stands");
