@@ -28,7 +28,8 @@ pub(super) struct Connection<S> {
     pub(super) limits: Arc<LinkLimits>,
     /// A re-authentication whose challenge is with the client.
     pub(super) exchange: Option<Box<Exchange>>,
-    /// When the peer last took something of what is to be written; at first, when it came.
+    /// When the peer last took something, or when something was to be written again; at first, when it came. Means
+    /// nothing while nothing is to be written.
     pub(super) last_write: Now,
 }
 
@@ -196,9 +197,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Event::Timeout => attachment.handle_timeout(now),
             Event::Ended => return Next::Drop,
         }
-        self.write_out(attachment);
+        self.write_out(attachment, now);
         while self.has_room() && attachment.closing().is_none() && attachment.advance_scans(now) {
-            self.write_out(attachment);
+            self.write_out(attachment, now);
         }
         if attachment.closing().is_some() {
             return Next::Leave;
@@ -266,8 +267,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn poll_write_all(&mut self, context: &mut Context<'_>) -> Result<(), Gone> {
         while !self.link.out.is_empty() {
             match self.link.poll_write(context) {
-                Poll::Ready(Ok(count)) if count > 0 => self.last_write = self.shared.clock.now(),
-                Poll::Ready(_) => return Err(Gone),
+                Poll::Ready(Ok(0) | Err(_)) => return Err(Gone),
+                // Only of what is left does anybody ask when some of it was last taken.
+                Poll::Ready(Ok(_)) if self.link.out.is_empty() => {}
+                Poll::Ready(Ok(_)) => self.last_write = self.shared.clock.now(),
                 Poll::Pending => break,
             }
         }
@@ -304,14 +307,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Encodes what the attachment has put out.
-    fn write_out(&mut self, attachment: &mut Attachment) {
+    fn write_out(&mut self, attachment: &mut Attachment, now: Now) {
         let (version, opened) = (attachment.version(), attachment.opened());
         let output = attachment.output();
         if output.is_empty() {
             return;
         }
         if self.link.out.is_empty() {
-            self.last_write = self.shared.clock.now();
+            self.last_write = now;
         }
         let counters = &self.shared.broker.counters;
         let mut result = Ok(());
