@@ -27,7 +27,7 @@ pub struct Broker {
 
 impl Broker {
     /// Starts the broker under test with anonymous access and `extra_toml` appended to its configuration. Returns once
-    /// the port takes connections. `VOWMQ_BIN` puts another binary in place of the one cargo built.
+    /// its ports take connections. `VOWMQ_BIN` puts another binary in place of the one cargo built.
     pub fn start(extra_toml: &str) -> Broker {
         let mut attempt = 1;
         loop {
@@ -117,13 +117,32 @@ impl Broker {
                 return Err(format!("it ended before it listened on port {}: {status}", self.port));
             }
             match answer {
-                Ok(_) => return Ok(()),
+                Ok(_) => break,
                 Err(refusal) if Instant::now() > deadline => {
                     return Err(format!("port {} does not answer: {refusal}", self.port));
                 }
                 Err(_) => std::thread::sleep(CONNECT_AGAIN_AFTER),
             }
         }
+        // Looked at from outside: a connection would be one that the test knows nothing of.
+        while let Some(port) = self.other_ports().into_iter().find(|port| !is_listened_at(*port)) {
+            if Instant::now() > deadline {
+                return Err(format!("nobody listens on port {port}"));
+            }
+            std::thread::sleep(CONNECT_AGAIN_AFTER);
+        }
+        Ok(())
+    }
+
+    /// Ports of further listeners in its configuration, on this machine's IPv4 address.
+    fn other_ports(&self) -> Vec<u16> {
+        let text = fs::read_to_string(self.directory.path().join("vowmq.toml")).expect("it was written");
+        let table: toml::Table = text.parse().unwrap_or_default();
+        let listeners = table.get("listener").and_then(toml::Value::as_array).into_iter().flatten();
+        let addresses = listeners.filter_map(|listener| listener.get("address")?.as_str());
+        let ports = addresses.filter_map(|address| address.strip_prefix("127.0.0.1:")?.parse().ok());
+        // The system chooses another for 0.
+        ports.filter(|port| *port != 0).collect()
     }
 
     fn log_path(&self) -> PathBuf {
@@ -152,6 +171,16 @@ impl Drop for Broker {
             }
         }
     }
+}
+
+/// Whether some program of this machine takes connections there.
+fn is_listened_at(port: u16) -> bool {
+    let table = fs::read_to_string("/proc/net/tcp").expect("the kernel tells of sockets");
+    table.lines().any(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let is_here = fields.next().is_some_and(|local| local.ends_with(&format!(":{port:04X}")));
+        is_here && fields.nth(1) == Some("0A")
+    })
 }
 
 fn configure(directory: &TempDir, address: SocketAddr, extra_toml: &str) {
