@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -109,40 +109,32 @@ impl Broker {
     }
 
     fn wait_until_ready(&mut self) -> Result<(), String> {
-        let deadline = Instant::now() + READY_WITHIN;
+        let (ports, deadline) = (self.ports(), Instant::now() + READY_WITHIN);
         loop {
-            let answer = TcpStream::connect(self.address);
-            // Asked after connecting: if the process is gone, somebody else answered.
+            // Looked at from outside: a connection would be one that the test knows nothing of.
+            let listening = listening();
+            let missing = ports.iter().find(|port| listening.iter().all(|listener| listener.port != **port));
+            // Asked after looking: if the process is gone, somebody else listens.
             if let Some(status) = self.process.try_wait().expect("our own child can be asked for its status") {
-                return Err(format!("it ended before it listened on port {}: {status}", self.port));
+                return Err(format!("it ended before it listened on ports {ports:?}: {status}"));
             }
-            match answer {
-                Ok(_) => break,
-                Err(refusal) if Instant::now() > deadline => {
-                    return Err(format!("port {} does not answer: {refusal}", self.port));
-                }
-                Err(_) => std::thread::sleep(CONNECT_AGAIN_AFTER),
+            match missing {
+                None => return Ok(()),
+                Some(port) if Instant::now() > deadline => return Err(format!("nobody listens on port {port}")),
+                Some(_) => std::thread::sleep(CONNECT_AGAIN_AFTER),
             }
         }
-        // Looked at from outside: a connection would be one that the test knows nothing of.
-        while let Some(port) = self.other_ports().into_iter().find(|port| !is_listened_at(*port)) {
-            if Instant::now() > deadline {
-                return Err(format!("nobody listens on port {port}"));
-            }
-            std::thread::sleep(CONNECT_AGAIN_AFTER);
-        }
-        Ok(())
     }
 
-    /// Ports of further listeners in its configuration, on this machine's IPv4 address.
-    fn other_ports(&self) -> Vec<u16> {
+    /// Its ports on this machine's IPv4 address, those of further listeners in its configuration included.
+    fn ports(&self) -> Vec<u16> {
         let text = fs::read_to_string(self.directory.path().join("vowmq.toml")).expect("it was written");
         let table: toml::Table = text.parse().unwrap_or_default();
         let listeners = table.get("listener").and_then(toml::Value::as_array).into_iter().flatten();
         let addresses = listeners.filter_map(|listener| listener.get("address")?.as_str());
         let ports = addresses.filter_map(|address| address.strip_prefix("127.0.0.1:")?.parse().ok());
         // The system chooses another for 0.
-        ports.filter(|port| *port != 0).collect()
+        [self.port].into_iter().chain(ports.filter(|port| *port != 0)).collect()
     }
 
     fn log_path(&self) -> PathBuf {
@@ -173,14 +165,28 @@ impl Drop for Broker {
     }
 }
 
-/// Whether some program of this machine takes connections there.
-fn is_listened_at(port: u16) -> bool {
+/// A socket of this machine that takes connections over IPv4.
+#[allow(dead_code, reason = "not every test looks at sockets closely")]
+pub struct Listening {
+    pub port: u16,
+    pub inode: String,
+    /// Connections that its program has not taken yet.
+    pub waiting: usize,
+}
+
+/// All of them.
+pub fn listening() -> Vec<Listening> {
     let table = fs::read_to_string("/proc/net/tcp").expect("the kernel tells of sockets");
-    table.lines().any(|line| {
-        let mut fields = line.split_whitespace().skip(1);
-        let is_here = fields.next().is_some_and(|local| local.ends_with(&format!(":{port:04X}")));
-        is_here && fields.nth(1) == Some("0A")
-    })
+    table.lines().filter_map(listening_in).collect()
+}
+
+/// The one that a line is about, if it is about one.
+fn listening_in(line: &str) -> Option<Listening> {
+    let fields: Vec<_> = line.split_whitespace().collect();
+    let number = |place: usize| Some(fields.get(place)?.split_once(':')?.1);
+    let port = u16::from_str_radix(number(1)?, 16).ok()?;
+    let waiting = usize::from_str_radix(number(4)?, 16).ok()?;
+    (fields.get(3) == Some(&"0A")).then_some(Listening { port, inode: (*fields.get(9)?).to_owned(), waiting })
 }
 
 fn configure(directory: &TempDir, address: SocketAddr, extra_toml: &str) {

@@ -1,5 +1,5 @@
 //! A client that sends what a test says, legal or not, and knows what the process at the other end takes.
-use crate::common::broker::Broker;
+use crate::common::broker::{Broker, listening};
 use bytes::{Bytes, BytesMut};
 use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
@@ -234,8 +234,8 @@ pub fn resident_kib(broker: &Broker) -> u64 {
 /// has given up long ago is among them for as long as what came by it may still be read; the kernel's table of
 /// connections knows nothing of it any more.
 pub fn open_connections(broker: &Broker) -> usize {
-    let [tcp, unix] = ["/proc/net/tcp", "/proc/net/unix"].map(|table| std::fs::read_to_string(table).unwrap());
-    let listeners: HashMap<_, _> = tcp.lines().filter_map(listener).collect();
+    let listeners: HashMap<_, _> = listening().into_iter().map(|listener| (listener.inode, listener.waiting)).collect();
+    let unix = std::fs::read_to_string("/proc/net/unix").unwrap();
     let local: HashSet<_> = unix.lines().filter_map(|line| line.split_whitespace().nth(6)).collect();
     // Asked after the tables: what is taken between the two looks is counted by this one.
     let descriptors = std::fs::read_dir(format!("/proc/{}/fd", broker.pid())).unwrap().flatten();
@@ -243,14 +243,7 @@ pub fn open_connections(broker: &Broker) -> usize {
         descriptors.filter_map(|entry| std::fs::read_link(entry.path()).ok()?.into_os_string().into_string().ok());
     let sockets = targets.filter_map(|target| Some(target.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()));
     let of_tcp = sockets.filter(|inode| !local.contains(inode.as_str()));
-    of_tcp.map(|inode| listeners.get(inode.as_str()).copied().unwrap_or(1)).sum()
-}
-
-/// The inode of a listener and how many wait at it, if a line of `/proc/net/tcp` is about one.
-fn listener(line: &str) -> Option<(&str, usize)> {
-    let fields: Vec<_> = line.split_whitespace().collect();
-    let (_, waiting) = fields.get(4)?.split_once(':')?;
-    (fields.get(3) == Some(&"0A")).then_some((fields.get(9)?, usize::from_str_radix(waiting, 16).ok()?))
+    of_tcp.map(|inode| listeners.get(&inode).copied().unwrap_or(1)).sum()
 }
 
 /// Asks until something holds: what other threads of the broker do has no event to wait for from outside.
